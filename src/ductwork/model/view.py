@@ -1,7 +1,7 @@
 """What a person sees of a host: the engine fills these values, the renderers of `plan.graph` draw them.
 
-A view is a picture and not a source of truth: it holds names where the store holds ids, and everything that is
-drawn stands in it, so that a renderer never has to look anything up.
+A view is a picture and not a source of truth: it holds names where the store holds ids, and everything
+that is drawn stands in it, so that a renderer never has to look anything up.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class SandboxView:
 
     @property
     def mode_word(self) -> str:
-        """The mode in words for a person: sharing the host's stack is no isolation at all and is called so."""
+        """Name the mode for a person: sharing the host's stack is no isolation at all and is called so."""
         return "unisolated" if self.mode is Mode.HOST else self.mode.value
 
 
