@@ -78,13 +78,12 @@ class MountHolder:
                 os.kill(pid, signal.SIGKILL)
 
     def _inhabitants(self) -> list[int]:
-        # An engine that was killed leaves its containers running, in namespaces that nobody has a list of. Their
-        # mounts tell whose they are: the folder's name is random, and mounted nowhere outside the engine.
-        return [
-            int(table.parent.name) for table in Path("/proc").glob("[0-9]*/mountinfo") if self._names(table)
-        ]
+        # An engine that was killed leaves its containers running, in namespaces that nobody has a list of.
+        # Their mounts tell whose they are: the folder's name is random, and mounted only inside the engine.
+        tables = Path("/proc").glob("[0-9]*/mountinfo")
+        return [int(table.parent.name) for table in tables if self._names_us(table)]
 
-    def _names(self, mount_table: Path) -> bool:
+    def _names_us(self, mount_table: Path) -> bool:
         try:
             return str(self._folder) in mount_table.read_text(errors="replace")
         except OSError:  # that process is gone

@@ -84,8 +84,8 @@ class DockerEngine:
     def _forget_containerd(self) -> None:
         """Wait until the daemon's own containerd has died with it, as the kernel sees to.
 
-        A dead one that the machine's first process has not buried yet looks alive to the next dockerd, which would
-        wait for it in vain.
+        A dead one that the machine's first process has not buried yet looks alive to the next dockerd, which
+        would wait for it in vain.
         """
         pid_file = self.folder / "exec" / "containerd" / "containerd.pid"
         if pid_file.exists():
@@ -100,7 +100,9 @@ class DockerEngine:
     def run_container(self, name: str, *cmd: str, options: Sequence[str] = ()) -> str:
         """Start a container in the background and return its id; without a command it only waits."""
         command = cmd or ("sleep", "3600")
-        return self.docker("run", "-d", "--name", name, *options, IMAGE, *command).stdout.strip()
+        # Most commands ignore SIGTERM as first process; waiting longer for them teaches nothing.
+        settings = ("--name", name, "--stop-timeout", "1", *options)
+        return self.docker("run", "-d", *settings, IMAGE, *command).stdout.strip()
 
     def exec(self, name: str, *cmd: str, check: bool = True, timeout: float = 20) -> Result:
         """Run a command in a running container."""

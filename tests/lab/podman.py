@@ -75,10 +75,8 @@ class PodmanEngine:
     def run_container(self, name: str, *cmd: str, options: Sequence[str] = ()) -> str:
         """Start a container in the background and return its id; without a command it only waits."""
         command = cmd or ("sleep", "3600")
-        image = f"localhost/{IMAGE}"
-        return self.podman(
-            "run", "-d", "--pull=never", "--name", name, *options, image, *command
-        ).stdout.strip()
+        settings = ("--pull=never", "--name", name, "--stop-timeout", "1", *options)
+        return self.podman("run", "-d", *settings, f"localhost/{IMAGE}", *command).stdout.strip()
 
     def exec(self, name: str, *cmd: str, check: bool = True, timeout: float = 20) -> Result:
         """Run a command in a running container."""
