@@ -216,7 +216,7 @@ def test_podman_runs_a_container(podman: PodmanEngine) -> None:
     assert Path(f"/proc/{pid}/ns/net").exists()
     assert "podman0" in podman.host.link_names()
     assert "inet 10.88." in podman.exec("db", "ip", "addr").stdout
-    podman.podman("rm", "-f", "-t", "0", "db")
+    podman.podman("rm", "-f", "db")
 
 
 def test_podman_is_found_by_anyone_with_its_environment(podman: PodmanEngine) -> None:
@@ -224,4 +224,4 @@ def test_podman_is_found_by_anyone_with_its_environment(podman: PodmanEngine) ->
     podman.run_container("seen")
     result = podman.host.run("podman", "inspect", "--format", "{{.State.Pid}}", "seen", env=podman.env)
     assert int(result.stdout) == podman.pid("seen")
-    podman.podman("rm", "-f", "-t", "0", "seen")
+    podman.podman("rm", "-f", "seen")

@@ -12,6 +12,7 @@ from tests.lab.containers import IMAGE, MountHolder, busybox_image
 from tests.lab.host import LabHost
 
 Backend = Literal["netavark", "cni"]
+_NETAVARK = Path("/usr/lib/podman/netavark")
 
 # crun refuses machines with both kinds of control groups; the limits and the cgroup manager suit machines
 # without systemd, containers included.
@@ -94,17 +95,20 @@ class PodmanEngine:
 
     def close(self) -> None:
         """Remove the containers and delete all data."""
-        self.podman("rm", "--all", "--force", "--time", "0", check=False)
+        self.podman("rm", "--all", "--force", check=False)
         self._holder.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def podman_engine(host: LabHost, backend: Backend = "netavark") -> Iterator[PodmanEngine]:
-    """Offer Podman in a host for a `with` block, with the image `localhost/busybox:local` in it."""
+def podman_engine(host: LabHost, backend: Backend | None = None) -> Iterator[PodmanEngine]:
+    """Offer Podman in a host for a `with` block, with the image `localhost/busybox:local` in it.
+
+    Without a choice of `backend` it is netavark, or CNI where netavark is not installed (Ubuntu 22.04).
+    """
     folder = host.state_dir.with_name(f"{host.state_dir.name}-podman")
     folder.mkdir()
-    engine = PodmanEngine(host, folder, backend)
+    engine = PodmanEngine(host, folder, backend or ("netavark" if _NETAVARK.exists() else "cni"))
     try:
         engine.import_image()
         yield engine
