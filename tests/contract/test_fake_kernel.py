@@ -11,7 +11,7 @@ import pytest
 from ductwork.kernel.fake import FakeFlow, FakeKernel, Killed
 from ductwork.kernel.ports import KernelError, Listener, RouteInfo
 from ductwork.model.names import Mac
-from ductwork.model.objects import HOST, Add, Bridge, FlowFilter, NsKey, Remove, Ruleset
+from ductwork.model.objects import HOST, Add, Bridge, FlowFilter, ForeignAccept, NsKey, Remove, Ruleset
 
 BRIDGE = Bridge(HOST, "dwbr", 5001, Mac("02:00:00:00:50:01"), 1500, "ductwork:n1", False, False)
 SECOND = replace(BRIDGE, name="dwbr2", ifindex=5002)
@@ -124,3 +124,14 @@ def test_forwarding_forgets_advertised_routers(accept_ra: str, left: int) -> Non
     kernel.sysctl(HOST).set("net/ipv6/conf/eth0/accept_ra", accept_ra)
     kernel.sysctl(HOST).set("net/ipv6/conf/all/forwarding", "1")
     assert len([r for r in kernel.route(HOST).routes() if r == advertised]) == left
+
+
+def test_foreign_accepts_stand_once_and_go_once() -> None:
+    kernel = FakeKernel()
+    accept = ForeignAccept(HOST, "iptables", "filter", "DOCKER-USER", "dwbr", "in", "me")
+    for step in (Add(accept), Add(accept)):
+        kernel.apply_foreign(HOST, step)
+    assert kernel.observe_foreign(HOST).accepts == (accept,)
+    for undo in (Remove(accept), Remove(accept)):
+        kernel.apply_foreign(HOST, undo)
+    assert kernel.observe_foreign(HOST).accepts == ()

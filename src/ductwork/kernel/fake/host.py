@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from errno import EBUSY
 from pathlib import PurePosixPath
 
@@ -13,7 +14,8 @@ from ductwork.kernel.fake.sysctl import FakeSysctl
 from ductwork.kernel.fake.tables import FakeNft
 from ductwork.kernel.fake.traffic import FakeConntrack, FakeSockets
 from ductwork.kernel.ports import KernelError, NamespaceInfo
-from ductwork.model.objects import HOST, NsKey
+from ductwork.model.foreign import ForeignView
+from ductwork.model.objects import HOST, Add, Change, ForeignAccept, NsKey, Step
 
 TOOL_MISSING = 127  # what a shell answers for a command that is not there
 
@@ -154,6 +156,20 @@ class FakeKernel:
     def sockets(self, key: NsKey) -> FakeSockets:
         """Return the socket port."""
         return FakeSockets(self._space(key).listeners)
+
+    def observe_foreign(self, key: NsKey) -> ForeignView:
+        """Return the firewalls of others that a test declared."""
+        return self._space(key).foreign
+
+    def apply_foreign(self, key: NsKey, step: Step) -> None:
+        """Open or close somebody else's chain."""
+        space = self._space(key)
+        if isinstance(step, Change) or not isinstance(step.object, ForeignAccept):
+            raise TypeError(f"{step} is not for other firewalls")
+        self.faults.begin(f"{type(step).__name__.lower()} accept in {step.object.chain}")
+        others = tuple(accept for accept in space.foreign.accepts if accept != step.object)
+        coming = (step.object,) if isinstance(step, Add) else ()
+        space.foreign = replace(space.foreign, accepts=others + coming)
 
     def run(self, key: NsKey, argv: Sequence[str], stdin: str = "") -> tuple[int, str]:
         """Answer from the scripted table."""

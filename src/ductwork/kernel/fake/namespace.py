@@ -12,6 +12,7 @@ from ductwork.kernel.fake.tables import Tables
 from ductwork.kernel.fake.traffic import FakeFlow
 from ductwork.kernel.ports import LinkInfo, Listener, RouteInfo
 from ductwork.model.addresses import IPAddress, IPInterface, IPNetwork
+from ductwork.model.foreign import ForeignView
 
 LO = 1
 RT_TABLE_MAIN = 254
@@ -55,6 +56,7 @@ class FakeNamespace:
     tables: Tables = field(default_factory=Tables)
     flows: list[FakeFlow] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
+    foreign: ForeignView = field(default_factory=ForeignView)
 
     def __post_init__(self) -> None:
         self.links[LO] = FakeLink("lo", LO, mac="00:00:00:00:00:00", mtu=65536)
@@ -229,6 +231,7 @@ class FakeNamespace:
             "tables": self.tables.snapshot(),
             "flows": sorted(map(str, self.flows)),
             "listeners": sorted(map(str, self.listeners)),
+            "foreign": (self.foreign.iptables, self.foreign.nft, sorted(map(str, self.foreign.accepts))),
         }
 
 
