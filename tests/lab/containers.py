@@ -85,6 +85,7 @@ class MountHolder:
 
     def _names_us(self, mount_table: Path) -> bool:
         try:
-            return str(self._folder) in mount_table.read_text(errors="replace")
+            # Only the name: paths in there begin at the root of the file system that holds the folder.
+            return self._folder.name in mount_table.read_text(errors="replace")
         except OSError:  # that process is gone
             return False
