@@ -30,7 +30,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Result]]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmarks: 0 all bounds held, 1 one did not or a run broke off, 2 the request made no sense."""
+    """Run the benchmarks: 0 all bounds held, 1 one did not or a run broke off, 2 a wrong request."""
     options = _parse(argv)
     chosen = [
         name for name in BENCHMARKS if not options.names or any(name.startswith(n) for n in options.names)

@@ -81,8 +81,7 @@ def measure_attach(settings: Settings) -> list[Result]:
         ]
         order = random.Random(1)
         for index in range(1, warm_up + rounds + 1):
-            order.shuffle(entries)
-            for entry in entries:
+            for entry in order.sample(entries, len(entries)):
                 spent = entry.sample(index)
                 if index > warm_up:
                     entry.samples.append(spent)

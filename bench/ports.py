@@ -53,11 +53,11 @@ def build_pair(
 ) -> Pair | None:
     """Set both sides up, or say in one line why this publisher is left out."""
     sides: list[Side] = []
-    for count in (few, many):
+    for which, count in (("few", few), ("many", many)):
         publisher = make()
         host, (container,) = lab.host(), lab.namespaces(1)
         side = Side(publisher, host, container, range(FIRST_PORT, FIRST_PORT + count))
-        state_dir = lab.folder(f"{publisher.name}-{count}")
+        state_dir = lab.folder(f"{publisher.name}-{which}")
         # the side is bound now: the loop goes on to the next one
         lab.cleanup.callback(side.call, publisher.close)
         try:

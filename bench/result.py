@@ -107,8 +107,8 @@ def save(results: Sequence[Result]) -> Path:
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
+        "load": os.getloadavg(),
     }
-    machine["load"] = os.getloadavg()
     content = [
         {**r.as_object(), "samples": {name: list(values) for name, values in r.samples.items()}}
         for r in results

@@ -203,7 +203,7 @@ class DockerApi(_DockerContestant):
     """The same request on a kept-alive connection, no client to start."""
 
     name: str = "docker_api"
-    label: str = "Docker's HTTP API, network connect (no port published)"
+    label: str = "Docker's HTTP API (no port published)"
     _connection: _UnixConnection | None = None
 
     def prepare(self, _target: Target) -> None:
