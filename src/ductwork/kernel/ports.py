@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ductwork.model.addresses import IPAddress, IPInterface, IPNetwork
+from ductwork.model.foreign import ForeignView
 from ductwork.model.objects import FlowFilter, NftElement, NsKey, Ruleset, Step
 
 
@@ -203,7 +204,11 @@ class Kernel(Protocol):
         ...
 
     def delete_namespace(self, path: str) -> None:
-        """Unpin; a path that is gone is success."""
+        """Unpin, or take a symbolic link away; a path that is gone is success."""
+        ...
+
+    def name_namespace(self, path: str, points_to: str) -> None:
+        """Make a symbolic link to a namespace file of /proc; one of ours that is there already is success."""
         ...
 
     def namespace_paths(self, folder: str) -> list[str]: ...
@@ -212,6 +217,18 @@ class Kernel(Protocol):
     def sysctl(self, key: NsKey) -> SysctlPort: ...
     def conntrack(self, key: NsKey) -> ConntrackPort: ...
     def sockets(self, key: NsKey) -> SocketPort: ...
+    def observe_foreign(self, key: NsKey) -> ForeignView:
+        """Look at other people's forward chains."""
+        ...
+
+    def apply_foreign(self, key: NsKey, step: Step) -> None:
+        """Add or remove one ForeignAccept; adding twice is once, removing what is gone is success.
+
+        Raises:
+            KernelError, DuctworkError: in words, e.g. which package is missing.
+        """
+        ...
+
     def run(self, key: NsKey, argv: Sequence[str], stdin: str = "") -> tuple[int, str]:
         """Run a tool that is itself the interface (iptables) in the namespace: exit code and output."""
         ...

@@ -33,8 +33,7 @@ class Endpoint:
         slot: small number, unique on the host; both interface indexes are derived from it.
         order: position among the sandbox's endpoints, kept over rebuilds.
         gateway_priority: the highest of a sandbox's endpoints has the default route; ties go by network name.
-            None asks for nothing: a default route that somebody else made is then left alone.
-        displaced_routes: default routes of others that ours replaced, given back at disconnect.
+            A default route that somebody else made in the sandbox is left alone.
     """
 
     id: str
@@ -49,7 +48,7 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
     ports: tuple[PortMapping, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
-    gateway_priority: int | None = None
+    gateway_priority: int = 0
 
     def address(self, version: int) -> IPInterface | None:
         """Return the first address of IP version 4 or 6."""

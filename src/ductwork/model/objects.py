@@ -30,6 +30,14 @@ class PinnedNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceName:
+    """A symbolic link by which `ip netns` sees somebody else's namespace; it keeps nothing alive."""
+
+    path: str
+    points_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class Bridge:
     """A Linux bridge in the host with an explicit MAC.
 
@@ -196,6 +204,7 @@ class HostsEntries:
 
 KernelObject: TypeAlias = (
     PinnedNamespace
+    | NamespaceName
     | Bridge
     | Veth
     | LinkUp

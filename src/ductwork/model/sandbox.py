@@ -20,11 +20,12 @@ class Sandbox:
     """A network stack that endpoints can be connected to.
 
     Attributes:
-        name: unique on the host: "web" when made by us, otherwise the target as typed, e.g. "docker:web".
+        name: unique on the host: "web" when made by us, else the target, e.g. "docker:web".
         target: how to find the namespace again: a path, "docker:NAME", "pid:N", …
-        cookie: SO_NETNS_COOKIE of the namespace when it was last seen; inode numbers are reused, cookies are not.
+        cookie: SO_NETNS_COOKIE of the namespace when last seen; inodes are reused, cookies are not.
         other: for mode CONTAINER the sandbox whose stack is shared.
-        adopted: made visible to `ip netns` under this name.
+        adopted: the path at which it is visible to `ip netns`, a link to `adopted_from`.
+        own_default: IP versions for which somebody else's default route was there first and is left alone.
     """
 
     id: str
@@ -34,7 +35,9 @@ class Sandbox:
     cookie: int = 0
     other: str = ""
     adopted: str = ""
+    adopted_from: str = ""
     topology: str = ""
+    own_default: tuple[int, ...] = ()
 
     @property
     def hostname(self) -> str:

@@ -20,6 +20,7 @@ from ductwork.model.objects import (
     KernelObject,
     LinkUp,
     LoopbackGuard,
+    NamespaceName,
     Neighbour,
     NftElement,
     PinnedNamespace,
@@ -34,6 +35,7 @@ from ductwork.model.objects import (
 # Stage, then rank inside it. Steps of one stage that live in one sandbox stay together: one send each.
 _ORDER: dict[type, tuple[int, int]] = {
     PinnedNamespace: (0, 0),
+    NamespaceName: (0, 1),
     Sysctl: (1, 0),
     Ruleset: (1, 1),
     Bridge: (2, 0),
@@ -74,12 +76,16 @@ def identity(item: KernelObject) -> tuple[object, ...]:
             return ("hosts", item.key)
         case PinnedNamespace():
             return ("namespace", item.path)
+        case NamespaceName():
+            return ("name", item.path)
         case ForeignAccept():
             return ("foreign", item)
 
 
-def diff(before: Iterable[KernelObject], after: Iterable[KernelObject], *, tolerant: bool = False) -> list[Step]:
-    """Say which steps lead from one set of objects to another; `tolerant` adds accept what is there already."""
+def diff(
+    before: Iterable[KernelObject], after: Iterable[KernelObject], *, tolerant: bool = False
+) -> list[Step]:
+    """Say which steps lead from one set of objects to another; `tolerant` adds accept what is there."""
     old = {identity(item): item for item in before}
     new = {identity(item): item for item in after}
     coming: list[Add | Change] = []
@@ -106,7 +112,7 @@ def undo(steps: Iterable[Step]) -> list[Step]:
                 back.append(Change(new, old))
             case Remove(item):
                 back.append(Add(item, tolerant=True))
-    coming = [s for s in back if not isinstance(s, Remove)]
+    coming: list[Add | Change] = [s for s in back if not isinstance(s, Remove)]
     going = _without_cascades([s.object for s in back if isinstance(s, Remove)])
     return [Remove(item) for item in order_going(going)] + order_coming(coming)
 
@@ -124,7 +130,8 @@ def order_key(item: KernelObject) -> tuple[int, str, int]:
 
 def order_coming(steps: list[Add | Change]) -> list[Step]:
     """Put creations in order; equal ones keep the order they were given in."""
-    return sorted(steps, key=lambda step: order_key(_target(step)))
+    ordered: list[Add | Change] = sorted(steps, key=lambda step: order_key(_target(step)))
+    return list(ordered)
 
 
 def order_going(items: list[KernelObject]) -> list[KernelObject]:

@@ -112,7 +112,9 @@ def _declare(schema: SetSchema) -> str:
     kind = "map" if schema.is_map else "set"
     value = " : verdict" if schema.verdict else f" : {' . '.join(schema.value)}" if schema.value else ""
     flags = " flags interval;" if schema.interval else ""
-    return f'{kind} {schema.name} {{ type {" . ".join(schema.key)}{value};{flags} comment "{schema.purpose}"; }}'
+    return (
+        f'{kind} {schema.name} {{ type {" . ".join(schema.key)}{value};{flags} comment "{schema.purpose}"; }}'
+    )
 
 
 def render_ruleset(owner: str) -> str:

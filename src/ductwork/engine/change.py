@@ -1,0 +1,173 @@
+"""One change of the host: staged, planned, journalled, committed, applied, and finished or undone.
+
+The order is what makes a kill harmless. The new records and a journal entry reach the store together and
+before the kernel is touched; the entry goes when the kernel is done. Whoever holds the lock next and finds
+an entry knows which owners were being changed and in which direction to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import uuid4
+
+from ductwork.engine.executor import Executor, target_of
+from ductwork.engine.planner import Owner, plan_owner
+from ductwork.engine.state import State
+from ductwork.engine.targets import Binder
+from ductwork.errors import DuctworkError, TeardownErrors
+from ductwork.model.objects import HOST, Add, HostsEntries, KernelObject, NsKey, PinnedNamespace, Step
+from ductwork.plan.diff import diff, undo
+from ductwork.store.protocol import Delete, Put, Store
+from ductwork.store.records import decode, encode
+from ductwork.store.staged import StagedStore
+
+
+class Direction(StrEnum):
+    """What to do with a change that was cut off: take it back, or carry it through."""
+
+    UNDO = "undo"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A change under way: the owners it touches, and each changed key's value before (None: no such key)."""
+
+    what: str
+    direction: Direction
+    owners: tuple[str, ...]
+    before: dict[str, str | None]
+
+
+@dataclass(slots=True)
+class Change:
+    """A change being put together: the staged records, and the owners whose plans may differ.
+
+    Attributes:
+        direction: creations are undone when they fail or are cut off; removals are carried through.
+        notes: what the person should be told although it went well.
+    """
+
+    what: str
+    store: Store
+    binder: Binder
+    executor: Executor
+    direction: Direction = Direction.UNDO
+    owners: dict[Owner, None] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    before: State = field(init=False)
+    state: State = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = State(StagedStore(self.store))
+        self.state = State(StagedStore(self.store))
+
+    def touch(self, *owners: Owner) -> None:
+        """Plan these owners too."""
+        for owner in owners:
+            self.owners[owner] = None
+
+    def touched_sandboxes(self) -> list[str]:
+        """Return the ids of the sandboxes among the owners."""
+        return [owner.partition("/")[2] for owner in self.owners if owner.startswith("sandbox/")]
+
+    def steps(self) -> list[Step]:
+        """Say what would be done."""
+        steps = diff(_plan(self.before, self.owners), _plan(self.state, self.owners))
+        return _reachable(steps, self.binder, [self.state, self.before])
+
+    def commit(self) -> list[Step]:
+        """Carry the change out.
+
+        Raises:
+            DuctworkError: it failed and, unless it was a removal, was taken back.
+        """
+        changes = self.state.store.changes()
+        if not changes:
+            return []
+        steps = self.steps()
+        if not steps:
+            self.store.commit(changes)
+            return []
+        journal = self._journal(changes)
+        key = f"pending/{uuid4().hex}"
+        self.store.commit([*changes, Put(key, encode(journal))])
+        try:
+            if self.direction is Direction.FINISH:
+                self.executor.run_all(steps, self.what)
+            else:
+                self.executor.run(steps)
+        except DuctworkError:
+            if self.direction is Direction.UNDO:
+                self._take_back(list(self.executor.attempted), journal, key)
+            raise
+        self.store.commit([Delete(key)])
+        return steps
+
+    def _journal(self, changes: Sequence[Put | Delete]) -> Journal:
+        before: dict[str, str | None] = {}
+        for change in changes:
+            entry = self.store.get(change.key)
+            before[change.key] = None if entry is None else entry.value.decode()
+        return Journal(self.what, self.direction, tuple(self.owners), before)
+
+    def _take_back(self, steps: Sequence[Step], journal: Journal, key: str) -> None:
+        """Undo what may have been done; what cannot be undone now stays journalled for the next start."""
+        try:
+            self.executor.run_all(undo(steps), f"taking back: {self.what}")
+        except TeardownErrors as error:
+            self.notes.append(str(error))
+            return
+        self.store.commit([*_restore(journal), Delete(key)])
+
+
+def _reachable(steps: Sequence[Step], binder: Binder, states: Sequence[State]) -> list[Step]:
+    """Leave out what would happen inside namespaces that are gone: it went with them."""
+    making = {s.object.key for s in steps if isinstance(s, Add) and isinstance(s.object, PinnedNamespace)}
+    alive: dict[NsKey, bool] = {HOST: True, **dict.fromkeys(making, True)}
+
+    def reachable(step: Step) -> bool:
+        target = target_of(step)
+        place = target.key if isinstance(target, HostsEntries) else getattr(target, "ns", HOST)
+        if place not in alive:
+            alive[place] = binder.bind(place, states)
+        return alive[place]
+
+    return [step for step in steps if reachable(step)]
+
+
+def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
+    """Finish or take back every change that was cut off; say which.
+
+    Call it only while holding the host's lock.
+    """
+    done: list[str] = []
+    for entry in store.scan("pending/"):
+        journal = decode(Journal, entry.value)
+        now = State(StagedStore(store))
+        then = State(StagedStore(store))
+        for change in _restore(journal):
+            if isinstance(change, Put):
+                then.store.put(change.key, change.value)
+            else:
+                then.store.delete(change.key)
+        back = journal.direction is Direction.UNDO
+        wanted, other = (then, now) if back else (now, then)
+        owners = [Owner(o) for o in journal.owners]
+        steps = diff(_plan(other, owners), _plan(wanted, owners), tolerant=True)
+        executor.run_all(_reachable(steps, binder, [now, then]), f"recovering: {journal.what}")
+        store.commit([*(_restore(journal) if back else []), Delete(entry.key)])
+        done.append(f"{'took back' if back else 'finished'} what was cut off: {journal.what}")
+    return done
+
+
+def _restore(journal: Journal) -> list[Put | Delete]:
+    return [
+        Delete(key) if value is None else Put(key, value.encode()) for key, value in journal.before.items()
+    ]
+
+
+def _plan(state: State, owners: Sequence[Owner] | dict[Owner, None]) -> list[KernelObject]:
+    return [item for owner in owners for item in plan_owner(state, owner)]

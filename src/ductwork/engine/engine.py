@@ -1,0 +1,285 @@
+"""The engine of one host: every use case as one call, each a whole change under the host's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from threading import RLock
+from types import TracebackType
+from typing import TypeVar
+from uuid import uuid4
+
+from ductwork.engine import endpoints, networks, publishing, sandboxes
+from ductwork.engine.change import Change, recover
+from ductwork.engine.endpoints import ConnectSpec
+from ductwork.engine.executor import Executor
+from ductwork.engine.networks import NetworkUpdate
+from ductwork.engine.planner import all_owners, namespace_key
+from ductwork.engine.repair import refresh_foreign, restore_all
+from ductwork.engine.sandboxes import SandboxSpec
+from ductwork.engine.state import HostRecord, State
+from ductwork.engine.targets import Binder, Targets
+from ductwork.engine.work import Work
+from ductwork.kernel.containers import ContainerEngines
+from ductwork.kernel.ports import Kernel
+from ductwork.model.endpoint import Endpoint, Link
+from ductwork.model.host import Host
+from ductwork.model.network import Network, NetworkSpec
+from ductwork.model.objects import HOST, NsKey, Step
+from ductwork.model.port_mapping import PortMapping, PortRequest
+from ductwork.model.sandbox import Mode, Sandbox
+from ductwork.plan.describe import describe_steps
+from ductwork.store.lock import HostLock
+from ductwork.store.protocol import Store
+from ductwork.store.staged import StagedStore
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Report:
+    """What the last change did: the steps it took, and what the person should be told besides."""
+
+    steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Write the steps in the words of ip and nft."""
+        return describe_steps(self.steps)
+
+
+class PlannedOnly(Exception):  # noqa: N818  (control flow, not an error)
+    """Ends a use case that was only to be planned."""
+
+
+class Engine:
+    """Everything Ductwork does on one host.
+
+    Use it as a context manager. Calls are safe from several threads and several processes: each takes the
+    host's lock, recovers what a killed process left, and is one change, done wholly or not at all.
+
+    Attributes:
+        plan_only: every change is planned and reported, and nothing happens.
+        report: what the last change did.
+    """
+
+    def __init__(
+        self, host: Host, kernel: Kernel, store: Store, lock: HostLock | None, engines: ContainerEngines
+    ) -> None:
+        self.host = host
+        self.kernel = kernel
+        self.store = store
+        self.plan_only = False
+        self.report = Report()
+        self._lock = lock
+        self._mutex = RLock()
+        self._places: dict[NsKey, str] = {}
+        self.binder = Binder(host, kernel, engines, self._places)
+        self.targets = Targets(host, self.binder, engines)
+        self.executor = Executor(kernel, self._places)
+        self.host_id = ""
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of sockets and files; everything in the kernel stays as it is."""
+        self.kernel.close()
+        self.store.close()
+
+    # -- changes ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the host's lock; what a killed process left half-way is finished or undone first."""
+        with self._mutex:
+            taken = self._lock is not None and not self._lock.held
+            if taken and self._lock is not None:
+                self._lock.acquire()
+            try:
+                self._know_host()
+                if self.store.scan("pending/"):
+                    self.report.notes += recover(self.store, self.binder, self.executor)
+                yield
+            finally:
+                if taken and self._lock is not None:
+                    self._lock.release()
+
+    def _know_host(self) -> None:
+        if self.host_id:
+            return
+        state = State(StagedStore(self.store))
+        record = state.host()
+        if record is None:
+            record = HostRecord(uuid4().hex)
+            if not self.plan_only:
+                state.put_host(record)
+                self.store.commit(state.store.changes(), durable=True)
+        self.host_id = record.id
+
+    def change(self, what: str, use_case: Callable[[Work], T]) -> T:
+        """Run one use case as one change.
+
+        Raises:
+            DuctworkError: it failed; creations were taken back.
+        """
+        with self._mutex:
+            self.report = Report()
+            with self.locked():
+                work = self._work(what)
+                result = use_case(work)
+                if self.plan_only:
+                    self.report.steps = work.change.steps()
+                else:
+                    try:
+                        self.report.steps = work.change.commit()
+                    finally:
+                        self.targets.expected.clear()
+                        self.report.notes += work.change.notes
+                    self._learn_cookies(work)
+                self.report.notes += work.change.notes if self.plan_only else []
+                return result
+
+    def _work(self, what: str) -> Work:
+        change = Change(what, self.store, self.binder, self.executor)
+        return Work(self.host, self.host_id, self.kernel, self.binder, self.targets, change)
+
+    def _learn_cookies(self, work: Work) -> None:
+        """Note the identity of the namespaces a change has made."""
+        made = [s for s in map(work.state.sandbox_or_none, work.change.touched_sandboxes()) if s is not None]
+        fresh = [s for s in made if s.mode is Mode.OWN and not s.cookie]
+        if not fresh:
+            return
+        state = State(StagedStore(self.store))
+        for sandbox in fresh:
+            info = self.kernel.bound(namespace_key(state, sandbox))
+            if info is not None:
+                state.put_sandbox(replace(sandbox, cookie=info.cookie))
+        self.store.commit(state.store.changes())
+
+    def state(self) -> State:
+        """Return the records as they are, for reading."""
+        return State(StagedStore(self.store))
+
+    def tidy(self) -> list[str]:
+        """Look after what happened since the last call: dead containers, a flushed ruleset, a new firewall.
+
+        The daemon does this as it happens; without one, every `duct` command begins with it.
+        """
+        notes: list[str] = []
+        with self.locked():
+            notes += self.report.notes
+            notes += [f"forgot {name}: it has died" for name in self._sweep()]
+            notes += restore_all(self._work("restoring"))
+            refresh = self._work("opening other firewalls for our bridges")
+            notes += refresh_foreign(refresh)
+            refresh.change.commit()
+        self.report = Report()
+        return notes
+
+    def _sweep(self) -> list[str]:
+        work = self._work("forgetting dead containers")
+        dead = sandboxes.sweep(work)
+        if dead:
+            work.change.commit()
+        return dead
+
+    # -- networks --------------------------------------------------------------------------------------
+
+    def create_network(self, spec: NetworkSpec) -> Network:
+        """Make a network."""
+        return self.change(f"creating network {spec.name}", lambda w: networks.create(w, spec))
+
+    def update_network(self, name: str, wanted: NetworkUpdate) -> Network:
+        """Change a network in place, endpoints and their connections kept."""
+        return self.change(f"updating network {name}", lambda w: networks.update(w, name, wanted))
+
+    def remove_networks(self, names: Sequence[str]) -> list[Network]:
+        """Remove networks without endpoints."""
+        return self.change(f"removing network {', '.join(names)}", lambda w: networks.remove(w, names))
+
+    def prune_networks(self) -> list[Network]:
+        """Remove every network without endpoints."""
+        return self.change("pruning networks", networks.prune)
+
+    # -- sandboxes -------------------------------------------------------------------------------------
+
+    def create_sandbox(self, spec: SandboxSpec) -> Sandbox:
+        """Make a sandbox and connect it to its networks."""
+        return self.change(f"creating sandbox {spec.name}", lambda w: sandboxes.create(w, spec))
+
+    def remove_sandboxes(self, names: Sequence[str]) -> list[Sandbox]:
+        """Disconnect sandboxes and take away those that are ours."""
+        return self.change(f"removing sandbox {', '.join(names)}", lambda w: sandboxes.remove(w, names))
+
+    def adopt_sandbox(self, target: str, name: str = "") -> Sandbox:
+        """Make a running container visible to `ip netns`."""
+        return self.change(f"adopting {target}", lambda w: sandboxes.adopt(w, target, name))
+
+    def link(self, target: str, other: str, alias: str) -> Link:
+        """Let a sandbox know another one by an alias."""
+        return self.change(f"linking {target} to {other}", lambda w: sandboxes.link(w, target, other, alias))
+
+    def unlink(self, target: str, alias: str) -> None:
+        """Take an alias away."""
+        self.change(f"unlinking {alias} from {target}", lambda w: sandboxes.unlink(w, target, alias))
+
+    # -- endpoints -------------------------------------------------------------------------------------
+
+    def connect(self, network: str, target: str, spec: ConnectSpec | None = None) -> Endpoint:
+        """Attach a sandbox or a running container to a network."""
+        what = f"connecting {target} to {network}"
+        return self.change(what, lambda w: endpoints.connect(w, network, target, spec))
+
+    def disconnect(self, network: str, target: str) -> Endpoint | None:
+        """Detach it again; what is not attached is success."""
+        what = f"disconnecting {target} from {network}"
+        return self.change(what, lambda w: endpoints.disconnect(w, network, target))
+
+    def publish(
+        self, target: str, requests: Sequence[PortRequest], network: str = ""
+    ) -> tuple[PortMapping, ...]:
+        """Publish ports of a connected sandbox while it runs; says which host ports were chosen."""
+        what = f"publishing ports of {target}"
+        return self.change(what, lambda w: publishing.publish(w, target, requests, network))[1]
+
+    def unpublish(self, target: str, requests: Sequence[PortRequest] = ()) -> tuple[PortMapping, ...]:
+        """Stop publishing ports, all of them when none is named."""
+        what = f"unpublishing ports of {target}"
+        return self.change(what, lambda w: publishing.unpublish(w, target, requests))
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    def networks(self) -> list[Network]:
+        """Return all networks, by name."""
+        return self.state().networks()
+
+    def sandboxes(self) -> list[Sandbox]:
+        """Return all sandboxes that Ductwork knows, by name."""
+        return self.state().sandboxes()
+
+    def foreign_namespaces(self) -> list[str]:
+        """Return the paths of named namespaces that are not ours."""
+        return sandboxes.named_namespaces(self._work("looking"))
+
+    def is_alive(self, sandbox: Sandbox) -> bool:
+        """Say whether a sandbox's namespace is there, and still the one it was."""
+        if sandbox.mode is Mode.HOST:
+            return True
+        state = self.state()
+        return self.binder.bind(namespace_key(state, sandbox), [state])
+
+    def owners(self) -> list[str]:
+        """Return every owner of kernel objects."""
+        return list(all_owners(self.state()))
+
+    @property
+    def host_key(self) -> NsKey:
+        """The key of the host's own namespace."""
+        return HOST

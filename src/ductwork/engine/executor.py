@@ -1,0 +1,221 @@
+"""The one place that applies steps to the kernel, in batches.
+
+Neighbouring steps for one namespace's rtnetlink go out in one send, neighbouring map elements in one nft
+transaction. Speed comes from this general rule; there is no second way to change the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+from ductwork.errors import (
+    Conflict,
+    Denied,
+    DuctworkError,
+    Exhausted,
+    FailedPrecondition,
+    Internal,
+    NotFound,
+    TeardownErrors,
+    Unavailable,
+)
+from ductwork.kernel.ports import Kernel, KernelError
+from ductwork.model.objects import (
+    Add,
+    Address,
+    Bridge,
+    Change,
+    ForeignAccept,
+    HostsEntries,
+    KernelObject,
+    LinkUp,
+    LoopbackGuard,
+    NamespaceName,
+    Neighbour,
+    NftElement,
+    NsKey,
+    PinnedNamespace,
+    Remove,
+    Route,
+    Ruleset,
+    Step,
+    Sysctl,
+    Veth,
+)
+from ductwork.plan.describe import describe_object
+from ductwork.plan.flows import stale_flows
+
+_ROUTE_OBJECTS = (Bridge, Veth, LinkUp, Address, Route, Neighbour, LoopbackGuard)
+
+# How many steps one group may hold. A netlink batch the kernel cannot answer at once has an unknown outcome
+# (ENOBUFS), which the adapter prevents by cutting further; this bound is for memory.
+GROUP_LIMIT = 4096
+
+
+class Executor:
+    """Applies steps to one host's kernel.
+
+    Args:
+        places: where each sandbox's hosts file is, by namespace key; absent means it has none.
+        before_group: called before each group with the steps in it; for progress, and for tests that kill.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        places: dict[NsKey, str],
+        before_group: Callable[[Sequence[Step]], None] | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.places = places
+        self.before_group = before_group
+        self.group_limit = GROUP_LIMIT
+        self.attempted: list[Step] = []
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Apply all steps, stopping at the first group in which one fails.
+
+        Raises:
+            DuctworkError: what failed, in the kernel's words; later groups were not touched. `attempted` then
+                holds what may have been done.
+        """
+        self.attempted = []
+        for group in self._groups(steps):
+            failures = self._apply(group)
+            if failures:
+                raise failures[0]
+
+    def run_all(self, steps: Sequence[Step], doing: str) -> None:
+        """Apply all steps, going on past failures.
+
+        Raises:
+            TeardownErrors: everything that failed.
+        """
+        failures = [failure for group in self._groups(steps) for failure in self._apply(group)]
+        if failures:
+            raise TeardownErrors(doing, failures)
+
+    def _groups(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
+        for _, group in groupby(steps, key=_batch_key):
+            items = list(group)
+            for start in range(0, len(items), self.group_limit):
+                yield items[start : start + self.group_limit]
+
+    def _apply(self, group: list[Step]) -> list[DuctworkError]:
+        if self.before_group is not None:
+            self.before_group(group)
+        target = target_of(group[0])
+        try:
+            if isinstance(target, _ROUTE_OBJECTS):
+                self.attempted += group
+                outcomes = self.kernel.route(target.ns).apply(group)
+                return [_explain(e, s) for e, s in zip(outcomes, group, strict=True) if e is not None]
+            if isinstance(target, NftElement):
+                self.kernel.nft(target.ns).apply(group)
+                self.attempted += group
+                flows = stale_flows(group)
+                if flows:
+                    self.kernel.conntrack(target.ns).delete(flows)
+            else:
+                for step in group:
+                    self._single(step)
+                    self.attempted.append(step)
+        except KernelError as error:
+            return [_explain(error, group[0])]
+        except DuctworkError as error:
+            return [error]
+        except OSError as error:
+            return [_explain(KernelError(error.errno or 0, error.strerror or str(error), ""), group[0])]
+        return []
+
+    def _single(self, step: Step) -> None:
+        match step:
+            case Add(PinnedNamespace() as space, tolerant):
+                try:
+                    self.kernel.create_namespace(space.path)
+                except FileExistsError:
+                    if not tolerant:
+                        raise
+                self.kernel.bind(space.key, space.path)
+            case Remove(PinnedNamespace() as space):
+                self.kernel.unbind(space.key)
+                self.kernel.delete_namespace(space.path)
+            case Add(NamespaceName() as name, tolerant):
+                self.kernel.name_namespace(name.path, name.points_to)
+            case Remove(NamespaceName() as name):
+                self.kernel.delete_namespace(name.path)
+            case Add(Sysctl() as sysctl) | Change(_, Sysctl() as sysctl):
+                self.kernel.sysctl(sysctl.ns).set(sysctl.path, sysctl.value)
+            case Remove(Sysctl() as sysctl):
+                if sysctl.before is not None:
+                    self.kernel.sysctl(sysctl.ns).set(sysctl.path, sysctl.before)
+            case Add(Ruleset() as ruleset) | Change(_, Ruleset() as ruleset):
+                self._load(ruleset)
+            case Remove(Ruleset() as ruleset):
+                nft = self.kernel.nft(ruleset.ns)
+                if nft.owner() == ruleset.owner:
+                    nft.delete_table()
+            case Add(HostsEntries() as hosts) | Change(_, HostsEntries() as hosts):
+                self._hosts(hosts, hosts.lines)
+            case Remove(HostsEntries() as hosts):
+                self._hosts(hosts, ())
+            case Add(ForeignAccept() as accept) | Remove(ForeignAccept() as accept):
+                self.kernel.apply_foreign(accept.ns, step)
+            case _:
+                raise Internal(f"no way to apply {step!r}")
+
+    def _load(self, ruleset: Ruleset) -> None:
+        nft = self.kernel.nft(ruleset.ns)
+        owner = nft.owner()
+        if owner is not None and owner != ruleset.owner:
+            raise Conflict(
+                f"this network namespace already belongs to another Ductwork host ({owner})",
+                hint="use that host's --host folder, or another --netns",
+            )
+        nft.load(ruleset)
+
+    def _hosts(self, hosts: HostsEntries, lines: Sequence[str]) -> None:
+        place = self.places.get(hosts.key)
+        if place is not None:
+            self.kernel.write_hosts(place, lines)
+
+
+def target_of(step: Step) -> KernelObject:
+    """Return the object a step is about."""
+    return step.new if isinstance(step, Change) else step.object
+
+
+def _batch_key(step: Step) -> tuple[str, str]:
+    target = target_of(step)
+    if isinstance(target, _ROUTE_OBJECTS):
+        return "route", target.ns
+    if isinstance(target, NftElement):
+        return "nft", target.ns
+    return type(target).__name__, ""
+
+
+def _explain(error: KernelError, step: Step) -> DuctworkError:
+    """Turn the kernel's answer into the class that says what the caller should do."""
+    verb = {Add: "adding", Remove: "removing", Change: "changing"}[type(step)]
+    message = f"{verb} {describe_object(target_of(step))}: {error.text}"
+    match error.errno:
+        case errno.EEXIST | errno.EADDRINUSE | errno.EBUSY:
+            return Conflict(
+                message, hint="something that is not Ductwork's has it; see `ip -d link`, `ip addr`"
+            )
+        case errno.EPERM | errno.EACCES:
+            return Denied(message, hint="run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN")
+        case errno.EOPNOTSUPP | errno.EPROTONOSUPPORT | errno.EAFNOSUPPORT:
+            return FailedPrecondition(
+                message, hint="this kernel lacks the feature; load its module or update"
+            )
+        case errno.ENODEV | errno.ENETUNREACH | errno.EHOSTUNREACH | errno.ENOENT | errno.ESRCH:
+            return NotFound(message, hint="something else removed it meanwhile; try again")
+        case errno.ENOSPC | errno.EMFILE | errno.ENFILE | errno.EXFULL | errno.ENOMEM:
+            return Exhausted(message, hint="a limit of the kernel is reached; free something and try again")
+        case errno.ENOBUFS | errno.EAGAIN | errno.EINTR | errno.ETIMEDOUT:
+            return Unavailable(message, hint="try again")
+        case _:
+            return Internal(message, hint="please report this")
