@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -53,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = BENCHMARKS[name](settings)
         except (OSError, CommandError, LoadError) as error:
             settings.say(f"{name} was broken off: {error}")
+            failed = True
+            continue
+        except Exception:  # an adapter may raise anything; what others measured must not be lost with it
+            traceback.print_exc()
             failed = True
             continue
         results += found
