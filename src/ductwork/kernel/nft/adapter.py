@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from ductwork.kernel.nft import library, messages
 from ductwork.kernel.nft.elements import WireElement, codec, decode, encode
-from ductwork.kernel.nft.nfnetlink import Enter, NetfilterSocket, Refusal, Request, describe
+from ductwork.kernel.nft.nfnetlink import Enter, NetfilterSocket, Refusal, describe
 from ductwork.kernel.nft.transaction import Intent, Part, Transaction
 from ductwork.kernel.ports import KernelError, NftChainInfo
 from ductwork.model.nft_schema import FAMILY, TABLE
@@ -56,7 +56,10 @@ class NftSocket:
     def delete_table(self) -> None:
         """Delete our table; one that is gone is success."""
         doing = "deleting our nft table"
-        refusals = self._transact([messages.delete_table()], doing)
+        try:
+            refusals = self._socket.transact([messages.delete_table()])
+        except OSError as error:
+            raise _lost(error, doing) from error
         if refusals and refusals[0].errno != errno.ENOENT:
             raise KernelError(refusals[0].errno, _words(refusals[0]), doing)
 
@@ -81,11 +84,14 @@ class NftSocket:
             InvalidArgument: a step is not about an element of a set of ours; nothing was changed.
         """
         transaction = Transaction(steps)
+        for name in transaction.interval_deletes():
+            # The kernel would delete whatever range covers the first key of a missing one (tried on 6.18).
+            transaction.adjust(name, self._existing(name, transaction.intents_in(name)))
         for attempt in range(_TRIES):
             parts = transaction.parts()
             if not parts:
                 return
-            refusals = self._transact([part.request for part in parts], _doing(parts))
+            refusals = self._send(parts)
             if not refusals:
                 return
             fatal = [r for r in refusals if r.place < 0 or not parts[r.place].may_adjust(r)]
@@ -101,8 +107,7 @@ class NftSocket:
 
     def _existing(self, set_name: str, intents: Sequence[Intent]) -> dict[tuple[bytes, bytes], WireElement]:
         """Find which of these elements exist, by key."""
-        # In an interval set a question finds whatever covers the key, so only a full reading tells.
-        if len(intents) > _ASK_ONE_BY_ONE or codec(set_name).schema.interval:
+        if len(intents) > _ASK_ONE_BY_ONE:
             found = self._read(set_name, missing_is_empty=True)
         else:
             asked = [messages.question(set_name, encode(intent.wire, with_value=False)) for intent in intents]
@@ -162,11 +167,11 @@ class NftSocket:
     def _run(self, text: str, doing: str) -> str:
         return self._enter(lambda: library.run_here(text, doing))
 
-    def _transact(self, requests: Sequence[Request], doing: str) -> list[Refusal]:
+    def _send(self, parts: Sequence[Part]) -> list[Refusal]:
         try:
-            return self._socket.transact(requests)
+            return self._socket.transact([part.request for part in parts])
         except OSError as error:
-            raise _lost(error, doing) from error
+            raise _lost(error, _doing(parts)) from error
 
     def _refuse(self, parts: Sequence[Part], refusal: Refusal) -> NoReturn:
         if refusal.place < 0:
@@ -175,6 +180,8 @@ class NftSocket:
         text = _words(refusal)
         if refusal.errno == errno.ENOENT:
             text = self._what_is_gone(part.set_name)
+        elif refusal.errno == errno.EEXIST and codec(part.set_name).schema.interval:
+            text = "it exists already, or a range that overlaps it"
         raise KernelError(refusal.errno, text, _doing([part], part.at_fault(refusal)))
 
     def _what_is_gone(self, set_name: str) -> str:

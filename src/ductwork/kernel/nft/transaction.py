@@ -104,6 +104,14 @@ class Transaction:
             parts += _parts(NEWSETELEM, CREATE | (EXCL if exclusive else 0), name, intents)
         return parts
 
+    def interval_deletes(self) -> set[str]:
+        """Name the interval sets from which something is to be deleted."""
+        return {
+            intent.element.set
+            for intent in self._intents.values()
+            if intent.delete and codec(intent.element.set).schema.interval
+        }
+
     def intents_in(self, set_name: str) -> list[Intent]:
         """Return the intents on one set."""
         return [intent for intent in self._intents.values() if intent.element.set == set_name]
