@@ -107,7 +107,10 @@ def _owner(family: str, table: str, nft_run: NftRun) -> tuple[bool, frozenset[st
     if not flagged or not _PLAIN_NAME.fullmatch(table):
         return False, frozenset()
     # nft 1.0.6 prints rubbish as the value of "flags" in JSON, so the text decides.
-    text = nft_run(f"list table {family} {table}")
+    try:
+        text = nft_run(f"list table {family} {table}")
+    except KernelError:  # gone, or a name that is a word of nft's language: an attempt to change it will tell
+        return False, frozenset()
     if not re.search(r"^\s*flags [\w, ]*\bowner\b", text, re.MULTILINE):
         return False, frozenset()
     return True, frozenset(re.findall(r'\b[io]ifname "([^"]+)"', text))
