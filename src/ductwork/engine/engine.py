@@ -5,30 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import RLock
 from types import TracebackType
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from uuid import uuid4
 
-from ductwork.engine import endpoints, networks, publishing, sandboxes
+from ductwork.engine import endpoints, look, networks, publishing, sandboxes
 from ductwork.engine.change import Change, recover
 from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.executor import Executor
 from ductwork.engine.networks import NetworkUpdate
-from ductwork.engine.planner import all_owners, namespace_key
+from ductwork.engine.planner import namespace_key, network_owner
 from ductwork.engine.repair import refresh_foreign, restore_all
 from ductwork.engine.sandboxes import SandboxSpec
 from ductwork.engine.state import HostRecord, State
 from ductwork.engine.targets import Binder, Targets
 from ductwork.engine.work import Work
 from ductwork.kernel.containers import ContainerEngines
+from ductwork.kernel.entering import exec_in_namespace
 from ductwork.kernel.ports import Kernel
 from ductwork.model.endpoint import Endpoint, Link
 from ductwork.model.host import Host
 from ductwork.model.network import Network, NetworkSpec
-from ductwork.model.objects import HOST, NsKey, Step
+from ductwork.model.objects import NsKey, Step
 from ductwork.model.port_mapping import PortMapping, PortRequest
 from ductwork.model.sandbox import Mode, Sandbox
+from ductwork.model.view import HostView
 from ductwork.plan.describe import describe_steps
 from ductwork.store.lock import HostLock
 from ductwork.store.protocol import Store
@@ -47,10 +50,6 @@ class Report:
     def lines(self) -> list[str]:
         """Write the steps in the words of ip and nft."""
         return describe_steps(self.steps)
-
-
-class PlannedOnly(Exception):  # noqa: N818  (control flow, not an error)
-    """Ends a use case that was only to be planned."""
 
 
 class Engine:
@@ -275,11 +274,33 @@ class Engine:
         state = self.state()
         return self.binder.bind(namespace_key(state, sandbox), [state])
 
-    def owners(self) -> list[str]:
-        """Return every owner of kernel objects."""
-        return list(all_owners(self.state()))
+    def view(self) -> HostView:
+        """Return the host as `duct graph` draws it."""
+        return look.host_view(self._work("looking"))
 
-    @property
-    def host_key(self) -> NsKey:
-        """The key of the host's own namespace."""
-        return HOST
+    def status(self) -> look.HostStatus:
+        """Return every kernel object Ductwork made, and whether it is there."""
+        return look.status(self._work("looking"))
+
+    def network_objects(self, network: Network) -> list[look.ObjectStatus]:
+        """Return the kernel objects a network itself consists of."""
+        return look.objects_of(self._work("looking"), [network_owner(network.id)])
+
+    def sandbox_objects(self, sandbox: Sandbox) -> list[look.ObjectStatus]:
+        """Return the kernel objects of a sandbox and its endpoints."""
+        return look.sandbox_objects(self._work("looking"), sandbox)
+
+    def prepare_exec(self, name: str) -> Callable[[Sequence[str]], NoReturn]:
+        """Return what replaces this process by a command inside a sandbox.
+
+        Raises:
+            NotFound, FailedPrecondition: there is no such sandbox, or it is gone.
+        """
+        state = self.state()
+        sandbox = self.targets.resolve(state, name)
+        if sandbox.mode is Mode.HOST:
+            return partial(exec_in_namespace, self.host.netns, None)
+        owner = state.sandbox(sandbox.other) if sandbox.mode is Mode.CONTAINER else sandbox
+        place = self.binder.place(owner.target)
+        files = self.host.etc_dir / owner.name
+        return partial(exec_in_namespace, place.path, files if owner.mode is Mode.OWN else None)
