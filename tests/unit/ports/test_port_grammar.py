@@ -160,7 +160,30 @@ def test_expand_keeps_everything_else() -> None:
 
 
 PIECES = st.sampled_from(
-    "80 0 65535 65536 - : :: [ ] / tcp udp = , target published host_ip 127.0.0.1 ::1 % fe80::1%1 protocol".split()
+    [
+        "80",
+        "0",
+        "65535",
+        "65536",
+        "-",
+        ":",
+        "::",
+        "[",
+        "]",
+        "/",
+        "tcp",
+        "udp",
+        "=",
+        ",",
+        "target",
+        "published",
+        "host_ip",
+        "127.0.0.1",
+        "::1",
+        "%",
+        "fe80::1%1",
+        "protocol",
+    ]
 )
 
 
