@@ -28,7 +28,7 @@ from ductwork.plan.graph.layout import (
 )
 from ductwork.plan.graph.measure import fit, width
 from ductwork.plan.graph.svg_style import hue_class, style_sheet
-from ductwork.plan.graph.words import clean
+from ductwork.plan.graph.words import clean, counted
 
 _LOCK_BODY = "M1.2 5.2h7.6v5.6h-7.6z"
 _LOCK_BOW = "M2.8 5V3.4a2.2 2.2 0 0 1 4.4 0V5"
@@ -211,7 +211,9 @@ def _plate(plate: Plate, *, empty: bool) -> Iterator[str]:
         yield _text((at + w / 2, line_y + 20.4), word, f"f{hue} b", 9.5, "middle")
         at += w + 5
     if empty:
-        yield _text((MARGIN + GUTTER, plate.rail_y - 9), "no endpoints", "dim", 10.5)
+        number = len(n.endpoints)
+        remark = f"{counted(number, 'endpoint')} not drawn" if number else "no endpoints"
+        yield _text((MARGIN + GUTTER, plate.rail_y - 9), remark, "dim", 10.5)
 
 
 def _card(card: Card) -> Iterator[str]:
