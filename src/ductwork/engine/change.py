@@ -73,6 +73,19 @@ class Change:
         """Return the ids of the sandboxes among the owners."""
         return [owner.partition("/")[2] for owner in self.owners if owner.startswith("sandbox/")]
 
+    def sandbox_names(self) -> dict[str, str]:
+        """Return the names of the touched sandboxes by the keys of their namespaces."""
+        names: dict[str, str] = {}
+        for owner in self.owners:
+            kind, _, identity = owner.partition("/")
+            for state in (self.before, self.state):
+                if kind == "endpoint" and (endpoint := state.endpoint_or_none(identity)) is not None:
+                    identity = endpoint.sandbox_id
+                sandbox = state.sandbox_or_none(identity)
+                if sandbox is not None:
+                    names[f"sandbox/{sandbox.id}"] = sandbox.name
+        return names
+
     def steps(self) -> list[Step]:
         """Say what would be done."""
         steps = diff(_plan(self.before, self.owners), _plan(self.state, self.owners))

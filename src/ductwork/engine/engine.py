@@ -46,10 +46,11 @@ class Report:
 
     steps: list[Step] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """Write the steps in the words of ip and nft."""
-        return describe_steps(self.steps)
+        """Write the steps in the words of ip and nft, sandboxes by their names."""
+        return describe_steps(self.steps, self.names)
 
 
 class Engine:
@@ -133,6 +134,7 @@ class Engine:
             with self.locked():
                 work = self._work(what)
                 result = use_case(work)
+                self.report.names = work.change.sandbox_names()
                 if self.plan_only:
                     self.report.steps = work.change.steps()
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ductwork.model.objects import (
     HOST,
@@ -89,6 +89,8 @@ def _field(value: NftField) -> str:
 def describe_step(step: Step) -> str:
     """Write a step as one line that begins with +, - or ~."""
     match step:
+        case Remove(Sysctl() as item):
+            return f"~ sysctl {item.path.replace('/', '.')}={item.before}"
         case Add(item):
             return f"+ {describe_object(item)}"
         case Remove(item):
@@ -97,6 +99,13 @@ def describe_step(step: Step) -> str:
             return f"~ {describe_object(item)}"
 
 
-def describe_steps(steps: Iterable[Step]) -> list[str]:
-    """Write steps one a line."""
-    return [describe_step(step) for step in steps]
+def describe_steps(steps: Iterable[Step], names: Mapping[str, str] | None = None) -> list[str]:
+    """Write steps one a line; `names` says what to call the namespaces."""
+    known = sorted((names or {}).items())
+    lines = []
+    for step in steps:
+        line = describe_step(step)
+        for key, name in known:
+            line = line.replace(key, name)
+        lines.append(line)
+    return lines

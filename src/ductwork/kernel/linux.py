@@ -1,0 +1,191 @@
+"""The real kernel of one host: sockets per namespace, opened once and used from any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ductwork.errors import FailedPrecondition
+from ductwork.kernel import foreign
+from ductwork.kernel.conntrack import ConntrackSocket
+from ductwork.kernel.enter import Enter
+from ductwork.kernel.files import write_hosts
+from ductwork.kernel.netlink import RouteSocket
+from ductwork.kernel.netns import (
+    BoundNamespace,
+    Opener,
+    create_namespace,
+    delete_namespace,
+    namespace_paths,
+)
+from ductwork.kernel.nft import NftSocket
+from ductwork.kernel.ports import NamespaceInfo
+from ductwork.kernel.sockets import LocalSockets
+from ductwork.kernel.sysctl import ProcSysctl
+from ductwork.kernel.tools import run_tool
+from ductwork.model.foreign import ForeignView
+from ductwork.model.objects import HOST, Add, NsKey, Remove, Step
+
+T = TypeVar("T")
+
+
+class _Space:
+    """One open namespace and the sockets that have been opened in it."""
+
+    def __init__(self, key: NsKey, bound: BoundNamespace, opener: Opener, owner: LinuxKernel) -> None:
+        self.bound = bound
+        self._key = key
+        self._opener = opener
+        self._owner = owner
+        self._route: RouteSocket | None = None
+        self._nft: NftSocket | None = None
+        self._conntrack: ConntrackSocket | None = None
+
+    def enter(self, work: Callable[[], T], /) -> T:
+        """Run something on the thread that is inside this namespace."""
+        return self._opener.run(self.bound.fd, work)
+
+    @property
+    def info(self) -> NamespaceInfo:
+        return NamespaceInfo(self.bound.cookie, self.bound.path)
+
+    def route(self) -> RouteSocket:
+        if self._route is None:
+            self._route = RouteSocket(self.enter, self._owner.resolve)
+        return self._route
+
+    def nft(self) -> NftSocket:
+        if self._nft is None:
+            self._nft = NftSocket(self._key, self.enter)
+        return self._nft
+
+    def conntrack(self) -> ConntrackSocket:
+        if self._conntrack is None:
+            self._conntrack = ConntrackSocket(self.enter)
+        return self._conntrack
+
+    def close(self) -> None:
+        for socket in (self._route, self._nft, self._conntrack):
+            if socket is not None:
+                socket.close()
+        self.bound.close()
+
+
+class LinuxKernel:
+    """A host's kernel; `netns` is the path of the namespace that is the host, empty for the caller's own.
+
+    Raises:
+        FileNotFoundError, PermissionError: the host's namespace cannot be opened.
+    """
+
+    def __init__(self, netns: str = "") -> None:
+        self._opener = Opener()
+        self._spaces: dict[NsKey, _Space] = {}
+        self.bind(HOST, netns or f"/proc/{os.getpid()}/ns/net")
+
+    def bind(self, key: NsKey, path: str) -> NamespaceInfo:
+        """Open the namespace at a path and use it for `key`."""
+        bound = BoundNamespace.open(path, self._opener)
+        self.unbind(key)
+        self._spaces[key] = _Space(key, bound, self._opener, self)
+        return self._spaces[key].info
+
+    def unbind(self, key: NsKey) -> None:
+        """Close what is open in a namespace."""
+        space = self._spaces.pop(key, None)
+        if space is not None:
+            space.close()
+
+    def bound(self, key: NsKey) -> NamespaceInfo | None:
+        """Return the namespace a key stands for."""
+        space = self._spaces.get(key)
+        return None if space is None else space.info
+
+    def resolve(self, key: NsKey) -> tuple[int, RouteSocket]:
+        """Return the descriptor and the rtnetlink socket of a namespace: the other end of a veth pair."""
+        space = self._spaces[key]
+        return space.bound.fd, space.route()
+
+    def create_namespace(self, path: str) -> None:
+        """Make a namespace pinned at path."""
+        create_namespace(path)
+
+    def delete_namespace(self, path: str) -> None:
+        """Unpin a namespace, or take a symbolic link away."""
+        if Path(path).is_symlink():
+            Path(path).unlink(missing_ok=True)
+        else:
+            delete_namespace(path)
+
+    def name_namespace(self, path: str, points_to: str) -> None:
+        """Make a symbolic link to a namespace file of /proc."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if os.readlink(path) == points_to:  # noqa: PTH115  (the text, not the resolved path)
+                return
+        Path(path).symlink_to(points_to)
+
+    def namespace_paths(self, folder: str) -> list[str]:
+        """Return the paths of the namespaces pinned in a folder."""
+        return namespace_paths(folder)
+
+    def route(self, key: NsKey) -> RouteSocket:
+        """Return rtnetlink in a namespace."""
+        return self._spaces[key].route()
+
+    def nft(self, key: NsKey) -> NftSocket:
+        """Return nftables in a namespace."""
+        return self._spaces[key].nft()
+
+    def sysctl(self, key: NsKey) -> ProcSysctl:
+        """Return the sysctls of a namespace."""
+        return ProcSysctl(self._enter(key))
+
+    def conntrack(self, key: NsKey) -> ConntrackSocket:
+        """Return connection tracking in a namespace."""
+        return self._spaces[key].conntrack()
+
+    def sockets(self, key: NsKey) -> LocalSockets:
+        """Return the local sockets of a namespace."""
+        return LocalSockets(self._enter(key))
+
+    def observe_foreign(self, key: NsKey) -> ForeignView:
+        """Look at other people's forward chains."""
+        nft = self.nft(key)
+        enter = self._enter(key)
+        chains = nft.base_chains()
+        return foreign.observe_foreign(
+            chains, self._runner(key), nft.run, lambda: enter(foreign.read_legacy_tables)
+        )
+
+    def apply_foreign(self, key: NsKey, step: Step) -> None:
+        """Add or remove one accept in another firewall."""
+        if not isinstance(step, (Add, Remove)):
+            raise FailedPrecondition("an accept in another firewall is added or removed, never changed")
+        foreign.apply_foreign(step, self._runner(key), self.nft(key).run)
+
+    def run(self, key: NsKey, argv: Sequence[str], stdin: str = "") -> tuple[int, str]:
+        """Run a tool in a namespace."""
+        return run_tool(argv, stdin=stdin, enter=self._enter(key))
+
+    def write_hosts(self, where: str, lines: Sequence[str]) -> None:
+        """Make `lines` our block of a hosts file."""
+        write_hosts(where, lines)
+
+    def close(self) -> None:
+        """Close every namespace and end the opener's thread."""
+        for key in list(self._spaces):
+            self.unbind(key)
+        self._opener.close()
+
+    def _enter(self, key: NsKey) -> Enter:
+        return self._spaces[key].enter
+
+    def _runner(self, key: NsKey) -> Callable[[Sequence[str], str], tuple[int, str]]:
+        def run(argv: Sequence[str], stdin: str = "", /) -> tuple[int, str]:
+            return run_tool(argv, stdin=stdin, enter=self._enter(key))
+
+        return run
