@@ -54,11 +54,23 @@ def test_a_durable_commit_is_a_commit(store: Store) -> None:
 
 
 def test_scan_is_ordered_and_keeps_to_its_prefix(store: Store) -> None:
-    keys = ["lease/n1/0a", "lease/n1/02", "lease/n10/01", "lease/n1", "lease0", "leas", "é/1", "\U0010ffff1"]
+    keys = [
+        "lease/n1/0a",
+        "lease/n1/02",
+        "lease/n10/01",
+        "lease/n1",
+        "lease0",
+        "leas",
+        "é/1",
+        "\ud7ff1",
+        "\ue0001",
+        "\U0010ffff1",
+    ]
     store.commit([Put(key, key.encode()) for key in keys])
     assert [e.key for e in store.scan("lease/n1/")] == ["lease/n1/02", "lease/n1/0a"]
     assert [e.key for e in store.scan("lease/")] == ["lease/n1", "lease/n1/02", "lease/n1/0a", "lease/n10/01"]
     assert [e.key for e in store.scan("\U0010ffff")] == ["\U0010ffff1"]
+    assert [e.key for e in store.scan("\ud7ff")] == ["\ud7ff1"]
     assert [e.key for e in store.scan("")] == sorted(keys)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ductwork.kernel import files
 from ductwork.kernel.files import write_hosts
+from ductwork.kernel.openat2 import open_in_root
 from ductwork.kernel.ports import KernelError
 
 LINES = ["10.1.0.2\tweb"]
@@ -272,8 +274,9 @@ def test_a_link_inside_the_root_is_followed(root: Path) -> None:
     assert (root / "run/hosts").read_text() == "theirs\n" + BLOCK
 
 
-def test_a_pipe_in_place_of_the_file_does_not_stop_us(root: Path) -> None:
-    os.mkfifo(root / "etc/hosts")
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK], ids=["pipe", "socket"])
+def test_what_is_no_file_is_not_even_opened(root: Path, kind: int) -> None:
+    os.mknod(root / "etc/hosts", kind)
     container = Container(root)
     with pytest.raises(
         KernelError, match=rf"write hosts of pid:{container.process.pid}: it is not a regular"
@@ -298,6 +301,22 @@ def test_a_process_that_shares_the_machines_file_is_left_alone() -> None:
         finally:
             process.kill()
     assert not write_hosts(f"pid:{os.getpid()}", LINES)
+
+
+def test_a_process_that_ends_meanwhile_does_not_show_what_its_mounts_covered(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "etc/hosts").write_text("below\n")
+    (tmp_path / "mounted").write_text("above\n")
+    container = Container(root, 'mount --bind "$2" "$1/etc/hosts"', str(tmp_path / "mounted"))
+
+    def ends_first(folder: int, path: str, flags: int) -> int:
+        container.close()
+        return open_in_root(folder, path, flags)
+
+    monkeypatch.setattr(files, "open_in_root", ends_first)
+    assert not write_hosts(container.where, LINES)
+    assert (root / "etc/hosts").read_text() == "below\n"
 
 
 def test_a_vanished_process_is_success() -> None:

@@ -91,8 +91,9 @@ def test_a_socket_stands_in_the_way_of_what_it_covers(
     assert not place.sockets.bind_conflict("tcp" if protocol == "udp" else "udp", ip, 8080)  # type: ignore[arg-type]
 
 
-def test_a_socket_for_both_families_stands_in_the_way_of_both(place: Place) -> None:
-    place.hold("tcp", "::", 8080, dual=True)
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_socket_for_both_families_stands_in_the_way_of_both(place: Place, reuse: bool) -> None:
+    place.hold("tcp", "::", 8080, dual=True, reuse=reuse)
     assert place.sockets.bind_conflict("tcp", ANY, 8080)
     assert place.sockets.bind_conflict("tcp", LAN, 8080)
     assert place.sockets.bind_conflict("tcp", ANY6, 8080)

@@ -55,10 +55,9 @@ class LocalSockets:
 def _try_bind(protocol: str, ip: IPAddress, port: int) -> bool:
     try:
         with _socket(protocol, ip) as sock:
+            # No listen(2): the bind alone fails beside a listener, SO_REUSEADDR on both or not
+            # (inet_csk_bind_conflict), and nobody can connect to us meanwhile.
             sock.bind((str(ip), port))
-            if protocol != "udp":
-                # Two sockets with SO_REUSEADDR may share a bind; only listening shows the other one.
-                sock.listen(1)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return True
