@@ -1,4 +1,4 @@
-"""Putting an engine together for a host: the real kernel, the host's store and lock, the container engines."""
+"""Putting an engine together: the real kernel, the host's store and lock, the container engines."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Driver(Protocol):
         ...
 
     def plan_endpoint(self, network: Network, attached: Attachment) -> list[KernelObject]:
-        """Say what one endpoint consists of, default route and names excepted: those are the sandbox's."""
+        """Say what one endpoint consists of, apart from default route, names and published ports."""
         ...
 
 

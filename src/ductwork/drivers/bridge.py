@@ -27,7 +27,6 @@ from ductwork.model.objects import (
     Veth,
 )
 from ductwork.plan import names
-from ductwork.plan.publish import plan_published_ports
 
 _OPTIONS = {
     "nat": "on|off: masquerade what leaves the host (on)",
@@ -137,7 +136,7 @@ class BridgeDriver:
         return objects + _rules(network, options)
 
     def plan_endpoint(self, network: Network, attached: Attachment) -> list[KernelObject]:
-        """Veth pair, addresses, routes, permanent neighbours on both sides, published ports."""
+        """Veth pair, addresses, routes, permanent neighbours on both sides."""
         options = BridgeOptions.of(network)
         endpoint, key = attached.endpoint, attached.key
         inner = names.inner_ifindex(endpoint.slot)
@@ -158,14 +157,13 @@ class BridgeDriver:
                 ipv6=has6,
                 # With bridge-nf on, a container's connection to its own published port is turned around
                 # inside the bridge, and a port sends nothing back to itself unless told to.
-                hairpin=bool(endpoint.ports),
+                hairpin=endpoint.port_count > 0,
             )
         ]
         name = endpoint.container_ifname
         objects += [Address(key, name, inner, ip) for ip in endpoint.addresses]
         objects += [Route(key, r.destination, r.via, name, inner) for r in endpoint.routes]
         objects += _neighbours(network, endpoint, key, options.bridge, bridge_index)
-        objects += plan_published_ports(endpoint.ports, [a.ip for a in endpoint.addresses])
         return objects
 
 

@@ -10,7 +10,7 @@ from ductwork.drivers.base import Driver
 from ductwork.drivers.registry import driver_of
 from ductwork.engine.addresses import endpoint_addresses
 from ductwork.engine.change import Direction
-from ductwork.engine.planner import endpoint_owner, namespace_key, network_owner, sandbox_owner
+from ductwork.engine.planner import endpoint_owner, namespace_key, network_owner, port_owner, sandbox_owner
 from ductwork.engine.publishing import choose_ports
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, Exhausted, FailedPrecondition, InvalidArgument
@@ -76,7 +76,8 @@ def connect(work: Work, network_name: str, target: str, spec: ConnectSpec | None
         routes=spec.routes,
         gateway_priority=spec.gateway_priority,
     )
-    endpoint = replace(endpoint, ports=choose_ports(work, network, endpoint, spec.ports))
+    ports = choose_ports(work, network, endpoint, spec.ports)
+    endpoint = replace(endpoint, port_count=len(ports))
     work.state.put_endpoint(endpoint)
     _touch(work, endpoint, driver)
     return endpoint
@@ -101,6 +102,7 @@ def disconnect(work: Work, network_name: str, target: str) -> Endpoint | None:
 def drop(work: Work, endpoint: Endpoint) -> None:
     """Take one endpoint away."""
     network = work.state.network(endpoint.network_id)
+    work.change.touch(*(port_owner(mapping) for mapping in work.state.ports_of(endpoint.id)))
     work.state.delete_endpoint(endpoint)
     _touch(work, endpoint, driver_of(network.driver))
 

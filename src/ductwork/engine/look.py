@@ -14,6 +14,7 @@ from ductwork.engine.planner import (
     endpoint_owner,
     namespace_key,
     plan_owner,
+    port_owner,
     sandbox_owner,
 )
 from ductwork.engine.state import State
@@ -72,7 +73,8 @@ def sandbox_objects(work: Work, sandbox: Sandbox) -> list[ObjectStatus]:
     if sandbox.mode is not Mode.HOST:
         work.binder.bind(namespace_key(work.state, sandbox), [work.state])
     endpoints = work.state.endpoints_in(sandbox.id)
-    return objects_of(work, [sandbox_owner(sandbox.id), *(endpoint_owner(e.id) for e in endpoints)])
+    ports = [port_owner(m) for e in endpoints for m in work.state.ports_of(e.id)]
+    return objects_of(work, [sandbox_owner(sandbox.id), *(endpoint_owner(e.id) for e in endpoints), *ports])
 
 
 def bind_all(work: Work) -> None:
@@ -144,7 +146,7 @@ def _endpoint(work: Work, endpoint: Endpoint, network: Network, names: dict[str,
         endpoint.addresses,
         endpoint.mac if endpoint.container_ifname else "",
         endpoint.aliases,
-        endpoint.ports,
+        work.state.ports_of(endpoint.id),
         endpoint.id in winners,
     )
 
@@ -180,4 +182,7 @@ def _title(state: State, owner: Owner) -> str:
         if endpoint is not None:
             network = state.network(endpoint.network_id)
             return f"{state.sandbox(endpoint.sandbox_id).name} on {network.name}"
+    if kind == "port":
+        port = state.port_or_none(identity)
+        return f"port {port.mapping}" if port else owner
     return "host"

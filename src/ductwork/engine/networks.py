@@ -11,7 +11,7 @@ from ductwork.drivers.registry import driver_of
 from ductwork.engine import host_setup
 from ductwork.engine.addresses import allocate_address
 from ductwork.engine.change import Direction
-from ductwork.engine.planner import endpoint_owner, network_owner, sandbox_owner
+from ductwork.engine.planner import endpoint_owner, network_owner, port_owner, sandbox_owner
 from ductwork.engine.subnets import complete_subnets
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, FailedPrecondition, InvalidArgument
@@ -173,12 +173,15 @@ def _refuse_unchangeable(work: Work, before: Network, after: Network) -> None:
         return
     if BridgeOptions.of(before).bridge != BridgeOptions.of(after).bridge:
         raise InvalidArgument("the bridge's name cannot be changed in place", hint="make a new network")
-    published = [e for e in work.state.endpoints_on(after.id) if e.ports]
-    if after.internal and not before.internal and published:
-        who = work.state.sandbox(published[0].sandbox_id).name
+    if not after.internal or before.internal:
+        return
+    published = next((e for e in work.state.endpoints_on(after.id) if e.port_count), None)
+    if published is not None:
+        who = work.state.sandbox(published.sandbox_id).name
+        port = work.state.ports_of(published.id)[0]
         raise FailedPrecondition(
-            f"network {after.name} cannot become internal: {who} publishes {published[0].ports[0]}",
-            hint=f"unpublish first: duct unpublish {who} {published[0].ports[0].host_port}",
+            f"network {after.name} cannot become internal: {who} publishes {port}",
+            hint=f"unpublish first: duct unpublish {who} {port.host_port}",
         )
 
 
@@ -190,6 +193,7 @@ def _update_endpoints(work: Work, network: Network) -> None:
         more = tuple(allocate_address(work, network, endpoint.id, version) for version in missing)
         if more:
             work.state.put_endpoint(replace(endpoint, addresses=endpoint.addresses + more))
+            work.change.touch(*(port_owner(m) for m in work.state.ports_of(endpoint.id)))
         work.change.touch(endpoint_owner(endpoint.id), sandbox_owner(endpoint.sandbox_id))
 
 

@@ -11,7 +11,7 @@ from typing import NewType
 
 from ductwork.drivers.base import Attachment
 from ductwork.drivers.registry import driver_of
-from ductwork.engine.state import State
+from ductwork.engine.state import PublishedPort, State
 from ductwork.model.endpoint import Endpoint
 from ductwork.model.network import Network
 from ductwork.model.objects import (
@@ -26,10 +26,12 @@ from ductwork.model.objects import (
     Ruleset,
     Sysctl,
 )
+from ductwork.model.port_mapping import PortMapping
 from ductwork.model.sandbox import Mode, Sandbox
 from ductwork.plan import names
 from ductwork.plan.gateway import elect_gateway
 from ductwork.plan.hosts_file import plan_hosts_lines
+from ductwork.plan.publish import plan_published_ports
 from ductwork.plan.ruleset import render_ruleset
 
 Owner = NewType("Owner", str)
@@ -50,6 +52,11 @@ def sandbox_owner(identity: str) -> Owner:
 def endpoint_owner(identity: str) -> Owner:
     """Name an endpoint as an owner."""
     return Owner(f"endpoint/{identity}")
+
+
+def port_owner(mapping: PortMapping) -> Owner:
+    """Name a published port as an owner."""
+    return Owner(f"port/{mapping.key}")
 
 
 def namespace_key(state: State, sandbox: Sandbox) -> NsKey:
@@ -73,6 +80,9 @@ def plan_owner(state: State, owner: Owner) -> list[KernelObject]:
     if kind == "sandbox":
         sandbox = state.sandbox_or_none(identity)
         return [] if sandbox is None else _plan_sandbox(state, sandbox)
+    if kind == "port":
+        port = state.port_or_none(identity)
+        return [] if port is None else _plan_port(state, port)
     return _plan_host(state)
 
 
@@ -83,6 +93,7 @@ def all_owners(state: State) -> list[Owner]:
         *(network_owner(n.id) for n in state.networks()),
         *(sandbox_owner(s.id) for s in state.sandboxes()),
         *(endpoint_owner(e.id) for e in state.endpoints()),
+        *(port_owner(p.mapping) for p in state.ports()),
     ]
 
 
@@ -109,6 +120,13 @@ def _attachment(state: State, endpoint: Endpoint) -> Attachment:
 def _plan_endpoint(state: State, endpoint: Endpoint) -> list[KernelObject]:
     network = state.network(endpoint.network_id)
     return driver_of(network.driver).plan_endpoint(network, _attachment(state, endpoint))
+
+
+def _plan_port(state: State, port: PublishedPort) -> list[KernelObject]:
+    endpoint = state.endpoint_or_none(port.endpoint_id)
+    if endpoint is None:
+        return []
+    return list(plan_published_ports([port.mapping], [a.ip for a in endpoint.addresses]))
 
 
 def _plan_sandbox(state: State, sandbox: Sandbox) -> list[KernelObject]:

@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ductwork.drivers.registry import driver_of
 from ductwork.engine.change import Direction
-from ductwork.engine.planner import endpoint_owner
+from ductwork.engine.planner import endpoint_owner, port_owner
+from ductwork.engine.state import PublishedPort
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, Exhausted, FailedPrecondition, InvalidArgument
 from ductwork.model.addresses import IPAddress
@@ -32,9 +33,10 @@ def publish(
     endpoint, network = _publishing_endpoint(work, sandbox, network_name)
     work.targets.require_alive(work.state, sandbox)
     mappings = choose_ports(work, network, endpoint, requests)
-    changed = replace(endpoint, ports=endpoint.ports + mappings)
+    changed = replace(endpoint, port_count=endpoint.port_count + len(mappings))
     work.state.put_endpoint(changed)
-    work.change.touch(endpoint_owner(endpoint.id))
+    if not endpoint.port_count:
+        work.change.touch(endpoint_owner(endpoint.id))  # from now on its bridge port is a hairpin
     return changed, mappings
 
 
@@ -46,27 +48,45 @@ def unpublish(work: Work, target: str, wanted: Sequence[PortRequest]) -> tuple[P
     """
     work.change.direction = Direction.FINISH
     sandbox = work.targets.known(work.state, target)
+    if sandbox.mode is Mode.CONTAINER:
+        sandbox = work.state.sandbox(sandbox.other)
     endpoints = work.state.endpoints_in(sandbox.id)
-    published = [port for endpoint in endpoints for port in endpoint.ports]
-    gone: list[PortMapping] = []
+    gone: list[PublishedPort] = []
     for request in expand(wanted):
-        fits = [port for port in published if _names(request, port)]
+        fits = [port for e in endpoints for port in _fitting(work, e, request)]
         if not fits:
-            listed = ", ".join(map(str, published)) or "nothing"
+            listed = [str(m) for e in endpoints for m in work.state.ports_of(e.id)]
+            more = f" and {len(listed) - 10} more" if len(listed) > 10 else ""
             raise InvalidArgument(
-                f"{sandbox.name} does not publish {_shown(request)}", hint=f"it publishes: {listed}"
+                f"{sandbox.name} does not publish {_shown(request)}",
+                hint=f"it publishes: {', '.join(listed[:10]) or 'nothing'}{more}",
             )
         gone += fits
     if not wanted:
-        gone = published
+        gone = [PublishedPort(e.id, m) for e in endpoints for m in work.state.ports_of(e.id)]
+    gone = list(dict.fromkeys(gone))
     for endpoint in endpoints:
-        rest = tuple(port for port in endpoint.ports if port not in gone)
-        if rest != endpoint.ports:
-            for port in set(endpoint.ports) - set(rest):
-                work.state.release_port(port)
-            work.state.put_endpoint(replace(endpoint, ports=rest))
-            work.change.touch(endpoint_owner(endpoint.id))
-    return tuple(dict.fromkeys(gone))
+        _release(work, endpoint, [port.mapping for port in gone if port.endpoint_id == endpoint.id])
+    return tuple(port.mapping for port in gone)
+
+
+def _fitting(work: Work, endpoint: Endpoint, request: PortRequest) -> list[PublishedPort]:
+    """Return an endpoint's mappings that a request names; only its host port is looked up."""
+    port = request.container_port if request.host_port is None else request.host_port
+    holders = work.state.port_holders(request.protocol, port)
+    return [h for h in holders if h.endpoint_id == endpoint.id and _names(request, h.mapping)]
+
+
+def _release(work: Work, endpoint: Endpoint, mappings: Sequence[PortMapping]) -> None:
+    if not mappings:
+        return
+    for mapping in mappings:
+        work.state.release_port(mapping, endpoint.id)
+        work.change.touch(port_owner(mapping))
+    rest = endpoint.port_count - len(mappings)
+    work.state.put_endpoint(replace(endpoint, port_count=rest))
+    if not rest:
+        work.change.touch(endpoint_owner(endpoint.id))
 
 
 def choose_ports(
@@ -106,6 +126,7 @@ def _choose(work: Work, endpoint: Endpoint, request: PortRequest) -> PortMapping
         refusal = _refusal(work, mapping)
         if refusal is None:
             work.state.reserve_port(mapping, endpoint.id)
+            work.change.touch(port_owner(mapping))
             return mapping
         if fixed:
             raise refusal
@@ -154,7 +175,7 @@ def _refusal(work: Work, mapping: PortMapping) -> Conflict | None:
     """Say who has a host port: another container's mapping, or a socket of the host."""
     shown = f"port {mapping.host_port}/{mapping.protocol}"
     for holder in work.state.port_holders(mapping.protocol, mapping.host_port):
-        if mapping.host_ip is None or holder.host_ip is None or holder.host_ip == mapping.host_ip:
+        if None in (mapping.host_ip, holder.mapping.host_ip) or holder.mapping.host_ip == mapping.host_ip:
             endpoint = work.state.endpoint_or_none(holder.endpoint_id)
             who = work.state.sandbox(endpoint.sandbox_id).name if endpoint else "this very command"
             return Conflict(f"{shown} is already published by {who}", hint="choose another host port")

@@ -8,7 +8,7 @@ Keys, all below one root:
     endpoint/ID                        Endpoint
     attached/NETWORK/SANDBOX           -> endpoint ID     attached-to/SANDBOX/NETWORK -> endpoint ID
     lease/NETWORK/VERSION/HEX          -> endpoint ID     cursor/NETWORK/VERSION -> last address given
-    port/PROTOCOL/PORT/ADDRESS         -> endpoint ID     ADDRESS is "*" for every address of the host
+    port/PROTOCOL/PORT/ADDRESS         PublishedPort      published/ENDPOINT/PROTOCOL/PORT/ADDRESS
     link/SANDBOX/ALIAS                 Link               linked-from/OTHER/SANDBOX -> ""
     port-cursor                        -> last ephemeral host port given
     foreign/NETWORK/NUMBER             ForeignAccept
@@ -19,7 +19,6 @@ Keys, all below one root:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TypeVar
@@ -36,8 +35,6 @@ from ductwork.store.records import decode, encode
 from ductwork.store.staged import StagedStore
 
 R = TypeVar("R")
-
-EVERY_ADDRESS = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +65,11 @@ class HostRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PortHolder:
-    """Who has a host port."""
+class PublishedPort:
+    """A host port and the endpoint that has it."""
 
     endpoint_id: str
-    host_ip: IPAddress | None
+    mapping: PortMapping
 
 
 @dataclass(slots=True)
@@ -248,8 +245,8 @@ class State:
         self._count(endpoint.network_id, -1)
         for address in endpoint.addresses:
             self.release_address(endpoint.network_id, address.ip)
-        for mapping in endpoint.ports:
-            self.release_port(mapping)
+        for mapping in self.ports_of(endpoint.id):
+            self.release_port(mapping, endpoint.id)
 
     def count_endpoints(self, network_id: str) -> int:
         """Say how many endpoints a network has without reading them."""
@@ -287,19 +284,35 @@ class State:
         """Remember the address given last."""
         self._put(f"cursor/{network_id}/{address.version}", str(address))
 
-    def port_holders(self, protocol: Protocol, port: int) -> Iterator[PortHolder]:
+    def ports(self) -> list[PublishedPort]:
+        """Return every published port of the host."""
+        return self._all(PublishedPort, "port/")
+
+    def port_or_none(self, key: str) -> PublishedPort | None:
+        """Return a published port by its mapping's key."""
+        return self._read(PublishedPort, f"port/{key}")
+
+    def port_holders(self, protocol: Protocol, port: int) -> list[PublishedPort]:
         """Return who has a host port, on any address."""
-        for entry in self.store.scan(f"port/{protocol}/{port}/"):
-            where = entry.key.rsplit("/", 1)[1]
-            yield PortHolder(entry.value.decode(), None if where == EVERY_ADDRESS else ip_address(where))
+        return self._all(PublishedPort, f"port/{protocol}/{port}/")
+
+    def ports_of(self, endpoint_id: str) -> tuple[PortMapping, ...]:
+        """Return the ports published through an endpoint, by protocol and host port."""
+        prefix = f"published/{endpoint_id}/"
+        keys = (entry.key.removeprefix(prefix) for entry in self.store.scan(prefix))
+        found = (self.port_or_none(key) for key in keys)
+        mappings = [port.mapping for port in found if port is not None]
+        return tuple(sorted(mappings, key=lambda m: (m.protocol, m.host_port, str(m.host_ip))))
 
     def reserve_port(self, mapping: PortMapping, endpoint_id: str) -> None:
         """Give a host port to an endpoint."""
-        self._put(_port_key(mapping), endpoint_id)
+        self._put(f"port/{mapping.key}", PublishedPort(endpoint_id, mapping))
+        self._put(f"published/{endpoint_id}/{mapping.key}", "-")
 
-    def release_port(self, mapping: PortMapping) -> None:
+    def release_port(self, mapping: PortMapping, endpoint_id: str) -> None:
         """Take a host port back."""
-        self.store.delete(_port_key(mapping))
+        self.store.delete(f"port/{mapping.key}")
+        self.store.delete(f"published/{endpoint_id}/{mapping.key}")
 
     def port_cursor(self) -> int:
         """Return the ephemeral host port given last, 0 before the first."""
@@ -350,8 +363,3 @@ class State:
 
 def _lease_key(network_id: str, address: IPAddress) -> str:
     return f"lease/{network_id}/{address.version}/{address.packed.hex()}"
-
-
-def _port_key(mapping: PortMapping) -> str:
-    where = EVERY_ADDRESS if mapping.host_ip is None else str(mapping.host_ip)
-    return f"port/{mapping.protocol}/{mapping.host_port}/{where}"

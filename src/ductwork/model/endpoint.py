@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ductwork.model.addresses import IPAddress, IPInterface, IPNetwork
 from ductwork.model.names import Mac
-from ductwork.model.port_mapping import PortMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,8 @@ class Endpoint:
     Attributes:
         slot: small number, unique on the host; both interface indexes are derived from it.
         order: position among the sandbox's endpoints, kept over rebuilds.
+        port_count: how many ports are published through it. The mappings are records of their own, so that
+            publishing one more costs the same with ten thousand.
         gateway_priority: the highest of a sandbox's endpoints has the default route; ties go by network name.
             A default route that somebody else made in the sandbox is left alone.
     """
@@ -46,9 +47,9 @@ class Endpoint:
     mac: Mac
     addresses: tuple[IPInterface, ...] = ()
     aliases: tuple[str, ...] = ()
-    ports: tuple[PortMapping, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
     gateway_priority: int = 0
+    port_count: int = 0
 
     def address(self, version: int) -> IPInterface | None:
         """Return the first address of IP version 4 or 6."""

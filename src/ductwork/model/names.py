@@ -17,7 +17,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def parse_name(text: str, what: str) -> str:
-    """Check a name of a network, sandbox or alias: it becomes a file name, a DNS label and a label in output."""
+    """Check a name of a network, sandbox or alias: it becomes a file name and a DNS label."""
     if len(text) > NAME_MAX_CHARS:
         raise InvalidArgument(
             f"{what} name {text[:20]!r}… has {len(text)} characters, the limit is {NAME_MAX_CHARS}",

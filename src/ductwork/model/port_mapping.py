@@ -53,6 +53,11 @@ class PortMapping:
     container_port: int
     allow_from: tuple[IPNetwork, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """Name the host port it takes: PROTOCOL/PORT/ADDRESS, `*` for every address."""
+        return f"{self.protocol}/{self.host_port}/{'*' if self.host_ip is None else self.host_ip}"
+
     def __str__(self) -> str:
         ip = (
             ""

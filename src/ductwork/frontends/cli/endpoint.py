@@ -47,7 +47,9 @@ def connect(context: Context, network: str, target: str, **words: Any) -> None:
     )
     with context.engine() as engine:
         endpoint = engine.connect(network, target, spec)
-        context.show(engine, _value(engine, endpoint, network, target), _sentence(endpoint, network, target))
+        context.show(
+            engine, _value(engine, endpoint, network, target), _sentence(engine, endpoint, network, target)
+        )
 
 
 @click.command("disconnect")
@@ -119,15 +121,17 @@ def unlink(context: Context, target: str, alias: str) -> None:
 
 
 def _value(engine: Engine, endpoint: Endpoint, network: str, target: str) -> dict[str, Any]:
-    sandbox = engine.state().sandbox_or_none(endpoint.sandbox_id)
-    return endpoint_value(endpoint, network, sandbox.name if sandbox else target)
+    state = engine.state()
+    sandbox = state.sandbox_or_none(endpoint.sandbox_id)
+    ports = state.ports_of(endpoint.id)
+    return endpoint_value(endpoint, network, sandbox.name if sandbox else target, ports)
 
 
-def _sentence(endpoint: Endpoint, network: str, target: str) -> str:
+def _sentence(engine: Engine, endpoint: Endpoint, network: str, target: str) -> str:
     addresses = " ".join(str(a) for a in endpoint.addresses)
     where = f" as {endpoint.container_ifname} {addresses}" if endpoint.container_ifname else ""
     text = f"connected {target} to {network}{where}"
-    return "\n".join([text, *(f"  published {p}" for p in endpoint.ports)])
+    return "\n".join([text, *(f"  published {p}" for p in engine.state().ports_of(endpoint.id))])
 
 
 def _ports(head: str, mappings: tuple[PortMapping, ...]) -> str:

@@ -36,7 +36,10 @@ def _inspected(engine: Engine, target: str) -> dict[str, Any]:
     endpoints = state.endpoints_in(sandbox.id)
     return {
         **sandbox_value(sandbox, engine.is_alive(sandbox)),
-        "endpoints": [endpoint_value(e, state.network(e.network_id).name, sandbox.name) for e in endpoints],
+        "endpoints": [
+            endpoint_value(e, state.network(e.network_id).name, sandbox.name, state.ports_of(e.id))
+            for e in endpoints
+        ],
         "links": [link_value(k, state.sandbox(k.sandbox_id).name) for k in state.links(sandbox.id)],
         "objects": [object_value(o) for o in engine.sandbox_objects(sandbox)],
     }
@@ -47,9 +50,8 @@ def _print(value: dict[str, Any]) -> None:
     click.echo(f"sandbox {value['name']}  ({value['mode']}){alive}  {value['target']}".rstrip())
     for endpoint in value["endpoints"]:
         addresses = " ".join(endpoint["addresses"])
-        click.echo(
-            f"  {endpoint['container_ifname'] or '-'} on {endpoint['network']}  {addresses}  {endpoint['mac']}"
-        )
+        name = endpoint["container_ifname"] or "-"
+        click.echo(f"  {name} on {endpoint['network']}  {addresses}  {endpoint['mac']}")
     for known in value["links"]:
         click.echo(f"  knows {known['sandbox']} as {known['alias']}")
     click.echo("  objects:")

@@ -168,7 +168,7 @@ def _inspected(engine: Engine, name: str) -> dict[str, Any]:
     state = engine.state()
     network = state.network(name)
     endpoints = [
-        endpoint_value(e, network.name, state.sandbox(e.sandbox_id).name)
+        endpoint_value(e, network.name, state.sandbox(e.sandbox_id).name, state.ports_of(e.id))
         for e in state.endpoints_on(network.id)
     ]
     objects = [object_value(o) for o in engine.network_objects(network)]

@@ -74,7 +74,9 @@ def port_value(port: PortMapping) -> dict[str, Any]:
     }
 
 
-def endpoint_value(endpoint: Endpoint, network: str, sandbox: str) -> dict[str, Any]:
+def endpoint_value(
+    endpoint: Endpoint, network: str, sandbox: str, ports: Sequence[PortMapping]
+) -> dict[str, Any]:
     """Show an attachment as data."""
     return {
         "id": endpoint.id,
@@ -85,7 +87,7 @@ def endpoint_value(endpoint: Endpoint, network: str, sandbox: str) -> dict[str, 
         "mac": endpoint.mac,
         "addresses": [str(a) for a in endpoint.addresses],
         "aliases": list(endpoint.aliases),
-        "ports": [port_value(p) for p in endpoint.ports],
+        "ports": [port_value(p) for p in ports],
         "routes": [
             {"dst": str(r.destination), "via": None if r.via is None else str(r.via)} for r in endpoint.routes
         ],
