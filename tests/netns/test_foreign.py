@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import pytest
-from tests.lab import Lab, LabHost, Namespace, fetch, http_server, ping, wait_until
+from tests.lab import Lab, LabHost, Namespace, curl, docker_engine, fetch, http_server, ping, wait_until
 from tests.netns.nft_lab import enter_of
 
 from ductwork.errors import FailedPrecondition
@@ -74,6 +74,13 @@ class Site:
         text = re.sub(r"packets \d+ bytes \d+", "", text)
         # iptables-save dates its output.
         return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+    def neighbour_on_our_bridge(self) -> None:
+        """Plug 10.77.1.3 into our bridge, next to our container."""
+        self.host.ip_batch(f"link add v3 type veth peer name eth1 netns {self.theirs.name}")
+        self.host.ip_batch(f"link set v3 master {OURS} up")
+        self.theirs.ip_batch("addr add 10.77.1.3/32 dev eth1", "link set eth1 up")
+        self.theirs.ip_batch("route add 10.77.1.2 dev eth1 src 10.77.1.3")
 
     def passes(self, family: int = 4) -> tuple[bool, bool]:
         """Say whether our container reaches the peer outside, and whether theirs does."""
@@ -225,6 +232,34 @@ def test_removing_what_somebody_flushed_is_success(site: Site, backend: str, los
     for accept in accepts:
         site.apply(Remove(accept))
     assert site.tables() == before
+
+
+@pytest.mark.parametrize("bridge_nf", [0, 1])
+def test_a_real_docker_engine_keeps_working_and_lets_our_bridge_pass(site: Site, bridge_nf: int) -> None:
+    site.host.set_sysctl("net/ipv4/ip_forward", 0)  # Docker sets DROP where it switches forwarding on
+    site.neighbour_on_our_bridge()
+    with docker_engine(site.host) as docker:
+        docker.run_container("web", "httpd", "-f", "-h", "/www", options=["-p", "8080:80"])
+        docker.run_container("db")
+        if site.host.has_bridge_nf:
+            site.host.bridge_nf(bridge_nf)
+        before = site.tables()
+        assert site.passes() == (False, False)
+        same_bridge_is_filtered = site.host.has_bridge_nf and bridge_nf == 1
+        assert ping(site.ours, "10.77.1.3", timeout=0.5) is not same_bridge_is_filtered
+
+        accepts = site.open()
+
+        assert {accept.chain for accept in accepts} == {"DOCKER-USER"}
+        assert site.passes() == (True, False)
+        assert ping(site.ours, "10.77.1.3")
+        assert docker.exec("db", "ping", "-c1", "-W1", str(site.outside.address)).returncode == 0
+        published = f"http://{site.host.address}:8080/"
+        assert curl(site.outside, published).returncode == 0
+        for accept in accepts:
+            site.apply(Remove(accept))
+        assert site.tables() == before
+        assert site.passes() == (False, False)
 
 
 def test_adding_to_a_chain_that_is_gone_says_so(site: Site) -> None:
