@@ -166,7 +166,7 @@ def _check_host_ip(work: Work, endpoint: Endpoint, request: PortRequest) -> None
             hint="give the network a subnet of that family: duct network update NAME --subnet CIDR",
         )
     own = {a.ip.ip for a in work.kernel.route(HOST).addresses()}
-    if ip not in own and not ip.is_loopback:
+    if ip not in own and not (ip.is_loopback or ip.is_unspecified):
         listed = ", ".join(sorted(str(a) for a in own if not (a.is_loopback or a.is_link_local))) or "none"
         raise FailedPrecondition(f"this host has no address {ip}", hint=f"its addresses: {listed}")
 
@@ -175,7 +175,7 @@ def _refusal(work: Work, mapping: PortMapping) -> Conflict | None:
     """Say who has a host port: another container's mapping, or a socket of the host."""
     shown = f"port {mapping.host_port}/{mapping.protocol}"
     for holder in work.state.port_holders(mapping.protocol, mapping.host_port):
-        if None in (mapping.host_ip, holder.mapping.host_ip) or holder.mapping.host_ip == mapping.host_ip:
+        if mapping.overlaps(holder.mapping):
             endpoint = work.state.endpoint_or_none(holder.endpoint_id)
             who = work.state.sandbox(endpoint.sandbox_id).name if endpoint else "this very command"
             return Conflict(f"{shown} is already published by {who}", hint="choose another host port")

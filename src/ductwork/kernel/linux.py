@@ -13,6 +13,7 @@ from ductwork.kernel import foreign
 from ductwork.kernel.conntrack import ConntrackSocket
 from ductwork.kernel.enter import Enter
 from ductwork.kernel.files import write_hosts
+from ductwork.kernel.iptables import Run
 from ductwork.kernel.netlink import RouteSocket
 from ductwork.kernel.netns import (
     BoundNamespace,
@@ -184,7 +185,7 @@ class LinuxKernel:
     def _enter(self, key: NsKey) -> Enter:
         return self._spaces[key].enter
 
-    def _runner(self, key: NsKey) -> Callable[[Sequence[str], str], tuple[int, str]]:
+    def _runner(self, key: NsKey) -> Run:
         def run(argv: Sequence[str], stdin: str = "", /) -> tuple[int, str]:
             return run_tool(argv, stdin=stdin, enter=self._enter(key))
 

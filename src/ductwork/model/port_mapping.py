@@ -44,7 +44,8 @@ class PortRequest:
 class PortMapping:
     """One published port, decided: traffic to host_ip:host_port goes to container_port of the endpoint.
 
-    host_ip None means every address of the host, of each family the endpoint has.
+    host_ip None means every address of the host, of each family the endpoint has; 0.0.0.0 or :: every address
+    of that family.
     """
 
     protocol: Protocol
@@ -52,6 +53,22 @@ class PortMapping:
     host_port: int
     container_port: int
     allow_from: tuple[IPNetwork, ...] = ()
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """The IP versions it is published for."""
+        return frozenset({4, 6} if self.host_ip is None else {self.host_ip.version})
+
+    @property
+    def everywhere(self) -> bool:
+        """Say whether it holds on every address of the host."""
+        return self.host_ip is None or self.host_ip.is_unspecified
+
+    def overlaps(self, other: PortMapping) -> bool:
+        """Say whether two mappings of one protocol and host port would claim the same packets."""
+        if not self.versions & other.versions:
+            return False
+        return self.everywhere or other.everywhere or self.host_ip == other.host_ip
 
     @property
     def key(self) -> str:

@@ -25,16 +25,16 @@ def plan_published_ports(ports: Iterable[PortMapping], targets: Iterable[IPAddre
     elements: list[NftElement] = []
     for port in ports:
         for version, target in sorted(by_version.items()):
-            if port.host_ip is None or port.host_ip.version == version:
+            if version in port.versions:
                 elements += _elements(port, version, target)
     return elements
 
 
 def _elements(port: PortMapping, version: int, target: IPAddress) -> list[NftElement]:
-    name = "publish_any" if port.host_ip is None else "publish"
+    name = "publish_any" if port.everywhere else "publish"
     key: tuple[NftField, ...] = (
         (port.protocol.number, port.host_port)
-        if port.host_ip is None
+        if port.everywhere or port.host_ip is None
         else (port.protocol.number, port.host_ip, port.host_port)
     )
     value = (target, port.container_port)
