@@ -21,14 +21,16 @@ DUCT = str(Path(sys.executable).with_name("duct"))
 HOST_IP, OUTSIDE_IP = "192.0.2.1", "192.0.2.2"  # TEST-NET-1, RFC 5737
 
 SERVER = """
-import http.server, sys
+import http.server, socketserver, sys
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = f"hello from {sys.argv[2]}, you are {self.client_address[0]}\\n".encode()
         self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
         self.wfile.write(body)
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Page).serve_forever()
+class Server(socketserver.ThreadingTCPServer):  # HTTPServer would ask a name server for its own name
+    allow_reuse_address = True
+Server(("", int(sys.argv[1])), Page).serve_forever()
 """
 
 
@@ -58,7 +60,8 @@ class Stage:
             call("ip", "link", "add", "eth0", "netns", self.host, *wire)
             for name, address in ((self.host, HOST_IP), (self.outside, OUTSIDE_IP)):
                 call("ip", "-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-                call("ip", "-n", name, "link", "set", "eth0", "up")
+                # No link-local address, whose detection of duplicates would change routes while we look.
+                call("ip", "-n", name, "link", "set", "eth0", "addrgenmode", "none", "up")
             call("ip", "-n", self.host, "route", "add", "default", "via", OUTSIDE_IP)
             yield
         finally:

@@ -10,6 +10,7 @@ from ductwork.errors import Denied, NotFound
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.linux import LinuxKernel
 from ductwork.model.host import Host
+from ductwork.model.objects import HOST
 from ductwork.store.lock import HostLock
 from ductwork.store.sqlite import SqliteStore
 
@@ -48,4 +49,6 @@ def open_engine(host: Host | None = None, *, lock_timeout_s: float = LOCK_TIMEOU
         raise Denied(f"no permission to open namespace {host.netns}", hint="run it as root") from None
     store = SqliteStore(host.state_dir / "state.db")
     lock = HostLock(host.state_dir / "lock", lock_timeout_s)
-    return Engine(host, kernel, store, lock, ContainerEngines())
+    # LXC's tools find a container only from the host it belongs to.
+    engines = ContainerEngines(run=lambda argv: kernel.run(HOST, argv))
+    return Engine(host, kernel, store, lock, engines)

@@ -91,15 +91,18 @@ def host_view(work: Work) -> HostView:
     endpoints: dict[str, list[Endpoint]] = {}
     for endpoint in state.endpoints():
         endpoints.setdefault(endpoint.network_id, []).append(endpoint)
-    views: dict[str, list[EndpointView]] = {}
+    views: dict[str, list[tuple[int, EndpointView]]] = {}
     networks = []
     for network in state.networks():
         attached = sorted(endpoints.get(network.id, []), key=lambda e: e.slot)
         drawn = [_endpoint(work, e, network, names) for e in attached]
-        for view in drawn:
-            views.setdefault(view.sandbox, []).append(view)
+        for endpoint, view in zip(attached, drawn, strict=True):
+            views.setdefault(view.sandbox, []).append((endpoint.order, view))
         networks.append(_network(network, tuple(drawn)))
-    sandboxes = [_sandbox(work, s, tuple(views.get(s.name, ()))) for s in state.sandboxes()]
+    sandboxes = [
+        _sandbox(work, s, tuple(v for _, v in sorted(views.get(s.name, ()), key=lambda pair: pair[0])))
+        for s in state.sandboxes()
+    ]
     return HostView(
         work.host.name or "this host", work.host.netns, tuple(networks), tuple(sandboxes), _uplinks(work)
     )

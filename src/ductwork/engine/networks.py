@@ -18,7 +18,7 @@ from ductwork.errors import Conflict, FailedPrecondition, InvalidArgument
 from ductwork.model.names import parse_name
 from ductwork.model.network import Network, NetworkSpec, Subnet
 from ductwork.model.objects import HOST
-from ductwork.plan.foreign import plan_foreign
+from ductwork.plan.foreign import plan_foreign, plan_warnings
 
 DEFAULT_MTU = 1500
 MTU_MAX = 65535  # ETH_MAX_MTU
@@ -164,8 +164,9 @@ def _prepare_bridge(work: Work, network: Network) -> None:
 def _open_foreign(work: Work, network: Network) -> None:
     view = work.kernel.observe_foreign(HOST)
     versions = {s.cidr.version for s in network.subnets}
-    accepts = plan_foreign(view, BridgeOptions.of(network).bridge, network.id, versions)
-    work.state.put_foreign(network.id, accepts)
+    bridge = BridgeOptions.of(network).bridge
+    work.state.put_foreign(network.id, plan_foreign(view, bridge, network.id, versions))
+    work.change.notes += [f"{w.message}; {w.remedy}" for w in plan_warnings(view, bridge, versions)]
 
 
 def _refuse_unchangeable(work: Work, before: Network, after: Network) -> None:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from ductwork.engine import endpoints, networks
 from ductwork.engine.change import Direction
 from ductwork.engine.planner import namespace_key, sandbox_owner
+from ductwork.engine.targets import Life
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from ductwork.model.endpoint import Link
@@ -193,7 +194,7 @@ def sweep(work: Work) -> list[str]:
         ends = [e.host_ifname for e in work.state.endpoints_in(sandbox.id) if e.container_ifname]
         if ends and present.issuperset(ends):
             continue
-        if not work.binder.bind(namespace_key(work.state, sandbox), [work.state]):
+        if work.binder.look(sandbox, namespace_key(work.state, sandbox)) is Life.DEAD:
             forget(work, sandbox)
             dead.append(sandbox.name)
     return dead

@@ -10,12 +10,13 @@ import os
 import select
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from uuid import uuid4
 
 from ductwork.engine.planner import namespace_key
 from ductwork.engine.state import State
-from ductwork.errors import Denied, FailedPrecondition, InvalidArgument, NotFound
+from ductwork.errors import Denied, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.ports import Kernel, NamespaceInfo
 from ductwork.model.host import IP_NETNS_DIR, Host
@@ -26,6 +27,14 @@ from ductwork.model.sandbox import Mode, Sandbox
 ENGINES = ("docker", "podman", "lxc")
 KINDS = ("netns", "pid", *ENGINES)
 GRAMMAR = "a sandbox's name, netns:NAME, pid:N, docker:NAME, podman:NAME, lxc:NAME or a path"
+
+
+class Life(Enum):
+    """Whether a sandbox's namespace is still there."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,20 @@ class Binder:
 
     def alive(self, sandbox: Sandbox, key: NsKey) -> bool:
         """Open a sandbox's namespace; say whether it is the one that is on record."""
+        return self.look(sandbox, key) is Life.ALIVE
+
+    def look(self, sandbox: Sandbox, key: NsKey) -> Life:
+        """Open a sandbox's namespace; an engine that does not answer proves nothing about its containers."""
         try:
             info = self.open(sandbox.target, key)
         except (NotFound, FailedPrecondition):
-            return False
+            return Life.DEAD
+        except (Unavailable, Denied):
+            return Life.UNKNOWN
         if sandbox.cookie and info.cookie != sandbox.cookie:
             self.kernel.unbind(key)
-            return False
-        return True
+            return Life.DEAD
+        return Life.ALIVE
 
     def open(self, target: str, key: NsKey) -> NamespaceInfo:
         """Open a target's namespace under a key.

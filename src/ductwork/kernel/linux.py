@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from ductwork.errors import FailedPrecondition
 from ductwork.kernel import foreign
@@ -14,7 +13,7 @@ from ductwork.kernel.conntrack import ConntrackSocket
 from ductwork.kernel.enter import Enter
 from ductwork.kernel.files import write_hosts
 from ductwork.kernel.iptables import Run
-from ductwork.kernel.netlink import RouteSocket
+from ductwork.kernel.netlink.route import RouteSocket
 from ductwork.kernel.netns import (
     BoundNamespace,
     Opener,
@@ -30,46 +29,30 @@ from ductwork.kernel.tools import run_tool
 from ductwork.model.foreign import ForeignView
 from ductwork.model.objects import HOST, Add, NsKey, Remove, Step
 
-T = TypeVar("T")
-
 
 class _Space:
     """One open namespace and the sockets that have been opened in it."""
 
-    def __init__(self, key: NsKey, bound: BoundNamespace, opener: Opener, owner: LinuxKernel) -> None:
+    def __init__(self, key: NsKey, bound: BoundNamespace, resolve: Callable[[NsKey], BoundNamespace]) -> None:
         self.bound = bound
+        self.info = NamespaceInfo(bound.cookie, bound.path)
+        self.route = RouteSocket(bound, resolve)
         self._key = key
-        self._opener = opener
-        self._owner = owner
-        self._route: RouteSocket | None = None
         self._nft: NftSocket | None = None
         self._conntrack: ConntrackSocket | None = None
 
-    def enter(self, work: Callable[[], T], /) -> T:
-        """Run something on the thread that is inside this namespace."""
-        return self._opener.run(self.bound.fd, work)
-
-    @property
-    def info(self) -> NamespaceInfo:
-        return NamespaceInfo(self.bound.cookie, self.bound.path)
-
-    def route(self) -> RouteSocket:
-        if self._route is None:
-            self._route = RouteSocket(self.enter, self._owner.resolve)
-        return self._route
-
     def nft(self) -> NftSocket:
         if self._nft is None:
-            self._nft = NftSocket(self._key, self.enter)
+            self._nft = NftSocket(self._key, self.bound.enter)
         return self._nft
 
     def conntrack(self) -> ConntrackSocket:
         if self._conntrack is None:
-            self._conntrack = ConntrackSocket(self.enter)
+            self._conntrack = ConntrackSocket(self.bound.enter)
         return self._conntrack
 
     def close(self) -> None:
-        for socket in (self._route, self._nft, self._conntrack):
+        for socket in (self._nft, self._conntrack):
             if socket is not None:
                 socket.close()
         self.bound.close()
@@ -91,7 +74,7 @@ class LinuxKernel:
         """Open the namespace at a path and use it for `key`."""
         bound = BoundNamespace.open(path, self._opener)
         self.unbind(key)
-        self._spaces[key] = _Space(key, bound, self._opener, self)
+        self._spaces[key] = _Space(key, bound, self._resolve)
         return self._spaces[key].info
 
     def unbind(self, key: NsKey) -> None:
@@ -105,10 +88,8 @@ class LinuxKernel:
         space = self._spaces.get(key)
         return None if space is None else space.info
 
-    def resolve(self, key: NsKey) -> tuple[int, RouteSocket]:
-        """Return the descriptor and the rtnetlink socket of a namespace: the other end of a veth pair."""
-        space = self._spaces[key]
-        return space.bound.fd, space.route()
+    def _resolve(self, key: NsKey) -> BoundNamespace:
+        return self._spaces[key].bound
 
     def create_namespace(self, path: str) -> None:
         """Make a namespace pinned at path."""
@@ -135,7 +116,7 @@ class LinuxKernel:
 
     def route(self, key: NsKey) -> RouteSocket:
         """Return rtnetlink in a namespace."""
-        return self._spaces[key].route()
+        return self._spaces[key].route
 
     def nft(self, key: NsKey) -> NftSocket:
         """Return nftables in a namespace."""
@@ -183,7 +164,7 @@ class LinuxKernel:
         self._opener.close()
 
     def _enter(self, key: NsKey) -> Enter:
-        return self._spaces[key].enter
+        return self._spaces[key].bound.enter
 
     def _runner(self, key: NsKey) -> Run:
         def run(argv: Sequence[str], stdin: str = "", /) -> tuple[int, str]:

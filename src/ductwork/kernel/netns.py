@@ -256,13 +256,15 @@ def delete_namespace(path: str) -> None:
 def _unshare_folder(folder: Path) -> None:
     """Take an empty folder's own mount off, so that its owner can remove the folder."""
     try:
+        with os.scandir(folder) as entries:
+            if next(entries, None) is not None:
+                return
         is_bind = folder.stat().st_dev == folder.parent.stat().st_dev
-        if folder.resolve() == _IP_NETNS or not is_bind or any(folder.iterdir()):
-            return
     except (FileNotFoundError, NotADirectoryError):
         return
-    # Not a mount, or somebody was faster and has put something in: both are well.
-    _libc.umount2(os.fsencode(folder), _UMOUNT_NOFOLLOW)
+    if is_bind and folder.resolve() != _IP_NETNS:
+        # Not a mount, or somebody was faster and has put something in: both are well.
+        _libc.umount2(os.fsencode(folder), _UMOUNT_NOFOLLOW)
 
 
 def namespace_paths(folder: str) -> list[str]:

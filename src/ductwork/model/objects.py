@@ -122,7 +122,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class LoopbackGuard:
-    """A tc ingress filter that drops packets to 127.0.0.0/8 arriving on a link.
+    """A tc ingress filter that drops packets to 127.0.0.0/8 arriving on a link without our mark.
 
     With route_localnet a container could otherwise reach servers the host binds to 127.0.0.1. It is a tc
     filter and not an nft rule because it must survive `nft flush ruleset`.

@@ -7,6 +7,7 @@ comes from nor goes to one of our bridges, and an accept of ours only ends our o
 
 from __future__ import annotations
 
+from ductwork.model.marks import LOOPBACK_ANSWER
 from ductwork.model.nft_schema import FAMILY, SCHEMAS, TABLE, SetSchema
 
 # Before the -100 at which everybody else translates: at an equal priority whoever loaded last would win.
@@ -18,6 +19,13 @@ chain guard {
   # Publishing on 127.0.0.1 needs route_localnet; nobody outside may use that to reach the host's loopback.
   iifname @bridges ip daddr 127.0.0.0/8 drop
 }"""
+
+_ANSWERS = f"""\
+chain answers {{
+  # After the nat hook: with bridge-nf on, tc sees these answers translated already and would drop them.
+  type filter hook prerouting priority dstnat + 10; policy accept;
+  iifname @bridges ip daddr 127.0.0.0/8 ct direction reply meta mark set meta mark or {LOOPBACK_ANSWER:#x}
+}}"""
 
 _PREROUTING = """\
 chain prerouting {{
@@ -94,7 +102,8 @@ chain from_network_to_host {
 
 
 def _lookups() -> str:
-    lines: list[str] = []
+    # Linux does not translate packets to ::1; without this they would vanish instead of being refused.
+    lines = ["  ip6 daddr ::1 return"]
     for digit, family in (("4", "ip"), ("6", "ip6")):
         one = f"meta l4proto . {family} daddr . th dport"
         every = "meta l4proto . th dport"
@@ -126,6 +135,7 @@ def render_ruleset(owner: str) -> str:
             *(_declare(schema) for schema in SCHEMAS),
             _GUARD,
             published,
+            _ANSWERS,
             _POSTROUTING,
             _FORWARD,
             _INPUT,

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ductwork import SandboxSpec
+from ductwork import InvalidArgument, SandboxSpec
 from ductwork.frontends.cli.common import Context, shared_options
 from ductwork.frontends.cli.output import mode_word, print_json, print_table, sandbox_value
 
@@ -68,7 +68,10 @@ def execute(context: Context, name: str, command: tuple[str, ...]) -> None:
     """Run COMMAND in sandbox NAME: duct sandbox exec NAME -- COMMAND…"""
     with context.engine(changes=False) as engine:
         start = engine.prepare_exec(name)
-    start(command)
+    words = command[1:] if command[0] == "--" else command
+    if not words:
+        raise InvalidArgument("no command was given", hint="duct sandbox exec NAME -- COMMAND…")
+    start(words)
 
 
 @sandbox_group.command("adopt")

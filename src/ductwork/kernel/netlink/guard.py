@@ -1,6 +1,6 @@
 """The loopback guard as tc knows it: a filter at a link's ingress that drops packets to 127.0.0.0/8.
 
-Its program is four socket-filter instructions (classifier "bpf" with a direct verdict), because that needs
+Its program is a few socket-filter instructions (classifier "bpf" with a direct verdict), because that needs
 one kernel module, cls_bpf, where u32 needs two, and one that small kernels leave out (act_gact).
 Source: linux/pkt_cls.h, linux/filter.h, net/sched/cls_bpf.c, tc-bpf(8).
 """
@@ -25,6 +25,7 @@ from ductwork.kernel.netlink.tables import (
     Bpf,
     Tc,
 )
+from ductwork.model.marks import LOOPBACK_ANSWER
 
 GONE: Final = frozenset({ENODEV, ENOENT, EINVAL})  # EINVAL: there is no such qdisc to look in
 QDISC_IS_THERE: Final = EEXIST
@@ -44,7 +45,9 @@ _PROGRAM: Final = b"".join(
     struct.pack("=HBBI", *instruction)
     for instruction in (
         (0x30, 0, 0, 0xFFF0_0000 + 16),  # load byte: the first of the destination, from SKF_NET_OFF
-        (0x15, 0, 1, 127),  # jump to the second return unless equal
+        (0x15, 0, 3, 127),  # jump to the second return unless equal
+        (0x20, 0, 0, 0xFFFF_F000 + 20),  # load the mark, from SKF_AD_OFF + SKF_AD_MARK
+        (0x45, 1, 0, LOOPBACK_ANSWER),  # jump to the second return when our bit is set
         (0x06, 0, 0, 2),  # return TC_ACT_SHOT
         (0x06, 0, 0, 0xFFFF_FFFF),  # return TC_ACT_UNSPEC: ask the next filter
     )
