@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar
 
@@ -56,6 +57,7 @@ class BridgeOptions:
     isolation: Isolation
 
     @staticmethod
+    @lru_cache(maxsize=1024)
     def of(network: Network) -> BridgeOptions:
         """Read a network's options.
 

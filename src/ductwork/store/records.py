@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -65,12 +65,18 @@ def decode(kind: type[T], data: bytes) -> T:
         FailedPrecondition: the bytes are not such a record; the message names the field.
     """
     try:
-        return typing.cast(T, _reader(typing.cast(Any, kind))(_decoder.decode(data)))
+        return typing.cast(T, _decode(typing.cast(Any, kind), data))
     except (ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
         raise FailedPrecondition(
             f"reading a {kind.__name__} from the state file: {error}",
             hint="put a copy of the state file back, or delete the object and create it again",
         ) from error
+
+
+@lru_cache(maxsize=16384)
+def _decode(kind: Any, data: bytes) -> Any:
+    """Read a record, once for the same bytes: records are frozen, and one change reads many of them again."""
+    return _reader(kind)(_decoder.decode(data))
 
 
 @cache
