@@ -83,8 +83,7 @@ def _verdict(step: Step, request: Request, refusal: Refusal) -> KernelError | No
     if number in _GONE.get(kind, ()):
         return None
     if kind in (NEWQDISC, NEWFILTER):
-        tolerant = kind == NEWQDISC or isinstance(step, Change) or (isinstance(step, Add) and step.tolerant)
-        if number == EEXIST and tolerant:
+        if kind == NEWQDISC and number == EEXIST:
             return None
         if number == guard.MISSING:
             return KernelError(EOPNOTSUPP, f"{guard.MISSING_TEXT} ({refusal.words()})", describe(step))
@@ -140,7 +139,7 @@ def _adding(item: KernelObject, tolerant: bool, resolve: Resolve) -> Sequence[Re
         case Bridge():
             return creating_bridge(item)
         case LoopbackGuard():
-            return guard.add(item.ifindex)
+            return guard.add(item.ifindex, over=tolerant)
         case _:
             raise TypeError(f"{item} is not for rtnetlink")
 

@@ -8,7 +8,7 @@ Source: linux/pkt_cls.h, linux/filter.h, net/sched/cls_bpf.c, tc-bpf(8).
 from __future__ import annotations
 
 import struct
-from errno import EEXIST, EINVAL, ENODEV, ENOENT
+from errno import EINVAL, ENODEV, ENOENT
 from typing import Final
 
 from ductwork.kernel.netlink.codec import Request, attributes
@@ -28,7 +28,6 @@ from ductwork.kernel.netlink.tables import (
 from ductwork.model.marks import LOOPBACK_ANSWER
 
 GONE: Final = frozenset({ENODEV, ENOENT, EINVAL})  # EINVAL: there is no such qdisc to look in
-QDISC_IS_THERE: Final = EEXIST
 MISSING: Final = ENOENT
 MISSING_TEXT: Final = "this kernel cannot filter at a link's ingress: it lacks module sch_ingress or cls_bpf"
 
@@ -58,12 +57,19 @@ _FILTER: Final = Tc.KIND.encode("bpf") + Tc.OPTIONS.encode(
 _QDISC: Final = Tc.KIND.encode("clsact")
 
 
-def add(ifindex: int) -> tuple[Request, Request]:
-    """Make the place for filters, which may be there already, and our filter in it."""
+def add(ifindex: int, *, over: bool = False) -> tuple[Request, Request]:
+    """Make the place for filters, which may be there already, and our filter in it.
+
+    `over` puts it in the place of an older one of ours.
+    """
     place = TCMSG.pack(0, ifindex, 0xFFFF_0000, _CLSACT, 0)
     return (
         Request(NEWQDISC, CREATE | EXCL, place + _QDISC),
-        Request(NEWFILTER, CREATE | EXCL, TCMSG.pack(0, ifindex, _HANDLE, _INGRESS, _INFO) + _FILTER),
+        Request(
+            NEWFILTER,
+            CREATE if over else CREATE | EXCL,
+            TCMSG.pack(0, ifindex, _HANDLE, _INGRESS, _INFO) + _FILTER,
+        ),
     )
 
 
@@ -98,16 +104,16 @@ def dump_filters(ifindex: int) -> tuple[Request, Request]:
     )
 
 
+def is_ours(body: memoryview) -> bool:
+    """Say whether a filter is ours, perhaps one that an older version made."""
+    _, _, handle, _, info = TCMSG.unpack_from(body)
+    return (handle, info) == (_HANDLE, _INFO) and Tc.KIND.find(attributes(body, TCMSG.size)) == "bpf"
+
+
 def is_guard(body: memoryview) -> bool:
     """Say whether a filter is ours and does what ours does."""
-    _, _, handle, _, info = TCMSG.unpack_from(body)
-    found = attributes(body, TCMSG.size)
-    options = Tc.OPTIONS.parts(found)
-    return (
-        (handle, info) == (_HANDLE, _INFO)
-        and Tc.KIND.find(found) == "bpf"
-        and Bpf.OPS.find(options) == _PROGRAM
-    )
+    options = Tc.OPTIONS.parts(attributes(body, TCMSG.size))
+    return is_ours(body) and Bpf.OPS.find(options) == _PROGRAM
 
 
 def is_others(body: memoryview) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from errno import EEXIST, EINVAL, ENODEV
-from typing import Final
+from typing import Final, NamedTuple
 
 from ductwork.kernel.netlink import guard, layer3, links
 from ductwork.kernel.netlink.batch import (
@@ -209,18 +209,31 @@ def remove_neighbours(
     batch.run(sock, steps, outcomes)
 
 
-def find_guards(sock: NetlinkSocket) -> dict[int, bool]:
-    """Find the links that carry our guard; with each, whether all around it may go too."""
+class Guarded(NamedTuple):
+    """What a link with a filter of ours has.
+
+    Attributes:
+        whole: the filter does what ours does now.
+        alone: nobody else's filter is there, so the place for filters may go too.
+    """
+
+    whole: bool
+    alone: bool
+
+
+def find_guards(sock: NetlinkSocket) -> dict[int, Guarded]:
+    """Find the links that carry our filter."""
     doing = "looking for loopback guards"
-    found: dict[int, bool] = {}
+    found: dict[int, Guarded] = {}
     for body in sock.dump(guard.dump_places(), doing):
         where = guard.decode_place(body)
         if where is None:
             continue
         ifindex, is_clsact = where
         filters = [f for r in guard.dump_filters(ifindex) for f in sock.dump(r, doing)]
-        if any(map(guard.is_guard, filters)):
-            found[ifindex] = is_clsact and not any(map(guard.is_others, filters))
+        if any(map(guard.is_ours, filters)):
+            alone = is_clsact and not any(map(guard.is_others, filters))
+            found[ifindex] = Guarded(any(map(guard.is_guard, filters)), alone)
     return found
 
 
@@ -234,6 +247,6 @@ def remove_guards(
         item = target_of(steps[place])
         assert isinstance(item, LoopbackGuard)
         if item.ifindex in guarded:
-            alone = guarded[item.ifindex]
+            alone = guarded[item.ifindex].alone
             batch.add(place, (guard.remove_place(item.ifindex) if alone else guard.remove(item.ifindex),))
     batch.run(sock, steps, outcomes)

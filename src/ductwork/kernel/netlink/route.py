@@ -116,7 +116,8 @@ class RouteSocket:
     def guards(self) -> list[int]:
         """Return the ifindexes that carry our LoopbackGuard."""
         with telling("looking for loopback guards"):
-            return sorted(owned.find_guards(self._socket))
+            found = owned.find_guards(self._socket)
+        return sorted(ifindex for ifindex, has in found.items() if has.whole)
 
     def routes_restore(self, routes: Sequence[RouteInfo]) -> None:
         """Put back routes of others exactly as they were observed.
