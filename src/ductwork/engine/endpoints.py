@@ -50,12 +50,20 @@ def connect(work: Work, network_name: str, target: str, spec: ConnectSpec | None
     Raises:
         NotFound, InvalidArgument, Conflict, Exhausted, FailedPrecondition: nothing was changed.
     """
-    spec = spec or ConnectSpec()
     network = work.state.network(network_name)
-    driver = driver_of(network.driver)
     sandbox = work.targets.resolve(work.state, target)
     if sandbox.mode is Mode.CONTAINER:
         sandbox = work.state.sandbox(sandbox.other)
+    return attach(work, network, sandbox, spec or ConnectSpec())
+
+
+def attach(work: Work, network: Network, sandbox: Sandbox, spec: ConnectSpec, topology: str = "") -> Endpoint:
+    """Attach a sandbox that was found already and does not share another's stack.
+
+    Raises:
+        InvalidArgument, Conflict, Exhausted, FailedPrecondition: nothing was changed.
+    """
+    driver = driver_of(network.driver)
     _check(work, network, driver, sandbox, spec)
     links = _links(work, sandbox)
     identity = str(uuid4())
@@ -75,11 +83,12 @@ def connect(work: Work, network_name: str, target: str, spec: ConnectSpec | None
         aliases=tuple(dict.fromkeys(parse_name(a, "alias") for a in spec.aliases)),
         routes=spec.routes,
         gateway_priority=spec.gateway_priority,
+        topology=topology,
     )
     ports = choose_ports(work, network, endpoint, spec.ports)
     endpoint = replace(endpoint, port_count=len(ports))
     work.state.put_endpoint(endpoint)
-    _touch(work, endpoint, driver)
+    touch(work, endpoint, driver)
     return endpoint
 
 
@@ -104,7 +113,7 @@ def drop(work: Work, endpoint: Endpoint) -> None:
     network = work.state.network(endpoint.network_id)
     work.change.touch(*(port_owner(mapping) for mapping in work.state.ports_of(endpoint.id)))
     work.state.delete_endpoint(endpoint)
-    _touch(work, endpoint, driver_of(network.driver))
+    touch(work, endpoint, driver_of(network.driver))
 
 
 def forget_unused(work: Work, sandbox: Sandbox) -> None:
@@ -120,7 +129,8 @@ def forget_unused(work: Work, sandbox: Sandbox) -> None:
     work.state.delete_sandbox(sandbox)
 
 
-def _touch(work: Work, endpoint: Endpoint, driver: Driver) -> None:
+def touch(work: Work, endpoint: Endpoint, driver: Driver) -> None:
+    """Plan again all that may differ when an endpoint comes, goes or changes."""
     work.change.touch(endpoint_owner(endpoint.id), sandbox_owner(endpoint.sandbox_id))
     work.change.touch(*(sandbox_owner(other) for other in work.state.linked_from(endpoint.sandbox_id)))
     if driver.couples_endpoints:
@@ -161,9 +171,13 @@ def _check(work: Work, network: Network, driver: Driver, sandbox: Sandbox, spec:
 
 
 def _links(work: Work, sandbox: Sandbox) -> list[LinkInfo]:
-    """Return the links in the sandbox; none yet when this same change makes it."""
+    """Return the links in the sandbox that this same change does not take away; none when it makes it."""
     key = namespace_key(work.state, sandbox)
-    return work.kernel.route(key).links() if work.kernel.bound(key) is not None else []
+    if work.kernel.bound(key) is None:
+        return []
+    before = work.change.before.endpoints_in(sandbox.id)
+    going = {names.inner_ifindex(e.slot) for e in before if work.state.endpoint_or_none(e.id) is None}
+    return [link for link in work.kernel.route(key).links() if link.ifindex not in going]
 
 
 def _free_slot(work: Work, links: Iterable[LinkInfo]) -> int:

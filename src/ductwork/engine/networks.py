@@ -12,13 +12,15 @@ from ductwork.engine import host_setup
 from ductwork.engine.addresses import allocate_address
 from ductwork.engine.change import Direction
 from ductwork.engine.planner import endpoint_owner, network_owner, port_owner, sandbox_owner
-from ductwork.engine.subnets import complete_subnets
+from ductwork.engine.subnets import added_subnets, complete_subnets
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, FailedPrecondition, InvalidArgument
+from ductwork.ipam.subnets import validate_subnet
 from ductwork.model.names import parse_name
 from ductwork.model.network import Network, NetworkSpec, Subnet
 from ductwork.model.objects import HOST
 from ductwork.plan.foreign import plan_foreign, plan_warnings
+from ductwork.plan.names import network_alias
 
 DEFAULT_MTU = 1500
 MTU_MAX = 65535  # ETH_MAX_MTU
@@ -31,6 +33,8 @@ class NetworkUpdate:
 
     Attributes:
         labels, options: set these keys; a value of "" takes the key away.
+        ipv6: True gives a network without an IPv6 subnet one of our choice.
+        limits: subnets it has already, with another ip_range or other reserved addresses.
     """
 
     add_subnets: tuple[Subnet, ...] = ()
@@ -38,6 +42,8 @@ class NetworkUpdate:
     internal: bool | None = None
     labels: tuple[tuple[str, str], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    ipv6: bool = False
+    limits: tuple[Subnet, ...] = ()
 
 
 def create(work: Work, spec: NetworkSpec, topology: str = "") -> Network:
@@ -65,7 +71,7 @@ def create(work: Work, spec: NetworkSpec, topology: str = "") -> Network:
     if driver.uses_addresses:
         subnets = complete_subnets(work, draft, draft.subnets, gateway=driver.has_gateway, automatic=True)
         draft = replace(draft, subnets=subnets)
-    network = replace(draft, mtu=_check_mtu(spec.mtu or _uplink_mtu(work), draft))
+    network = replace(draft, mtu=_check_mtu(spec.mtu or uplink_mtu(work), draft))
     if isinstance(driver, BridgeDriver):
         _prepare_bridge(work, network)
     work.state.put_network(network)
@@ -77,25 +83,25 @@ def update(work: Work, name: str, wanted: NetworkUpdate) -> Network:
     """Change a network in place; its endpoints and their connections stay."""
     before = work.state.network(name)
     driver = driver_of(before.driver)
-    if wanted.add_subnets and not driver.uses_addresses:
+    adding = bool(wanted.add_subnets) or (wanted.ipv6 and not before.subnets_of(6))
+    if adding and not driver.uses_addresses:
         raise InvalidArgument(f"a {before.driver} network has no subnets", hint="leave --subnet out")
     network = replace(
         before,
+        subnets=_limited(before, wanted.limits),
         internal=before.internal if wanted.internal is None else wanted.internal,
         labels=_merged(before.labels, wanted.labels),
         options=_merged(before.options, wanted.options),
-        ipv6=before.ipv6 or any(s.cidr.version == 6 for s in wanted.add_subnets),
+        ipv6=before.ipv6 or wanted.ipv6 or any(s.cidr.version == 6 for s in wanted.add_subnets),
     )
-    if wanted.add_subnets:
-        more = complete_subnets(
-            work, network, wanted.add_subnets, gateway=driver.has_gateway, automatic=False
-        )
-        network = replace(network, subnets=before.subnets + more)
-    if wanted.mtu is not None or wanted.add_subnets:
+    if adding:
+        more = added_subnets(work, network, wanted.add_subnets, gateway=driver.has_gateway)
+        network = replace(network, subnets=network.subnets + more)
+    if wanted.mtu is not None or adding:
         network = replace(network, mtu=_check_mtu(wanted.mtu or before.mtu, network))
     driver.validate(network)
     _refuse_unchangeable(work, before, network)
-    if isinstance(driver, BridgeDriver) and wanted.add_subnets:
+    if isinstance(driver, BridgeDriver) and adding:
         host_setup.activate(work, {s.cidr.version for s in network.subnets})
         _open_foreign(work, network)
     work.state.put_network(network)
@@ -152,13 +158,31 @@ def _prepare_bridge(work: Work, network: Network) -> None:
             raise Conflict(
                 f"bridge {bridge} belongs to network {other.name}", hint="choose another --opt bridge="
             )
-    if any(link.name == bridge for link in work.kernel.route(HOST).links()):
+    links = {link.name: link.alias for link in work.kernel.route(HOST).links()}
+    if bridge in links and not _is_going(work, links[bridge]):
         raise Conflict(
             f"an interface named {bridge} exists on this host and is not Ductwork's",
             hint="choose another name with --opt bridge=NAME",
         )
     host_setup.activate(work, {s.cidr.version for s in network.subnets})
     _open_foreign(work, network)
+
+
+def _is_going(work: Work, alias: str) -> bool:
+    """Say whether a link is the bridge of a network that this same change removes."""
+    left = {network_alias(n.id) for n in work.state.networks()}
+    return alias not in left and alias in {network_alias(n.id) for n in work.change.before.networks()}
+
+
+def _limited(network: Network, limits: Sequence[Subnet]) -> tuple[Subnet, ...]:
+    """Return a network's subnets with other limits on what is handed out; addresses in use stay."""
+    wanted = {s.cidr: s for s in limits}
+    changed = []
+    for subnet in network.subnets:
+        limit = wanted.get(subnet.cidr, subnet)
+        changed.append(replace(subnet, ip_range=limit.ip_range, reserved=limit.reserved))
+        validate_subnet(changed[-1])
+    return tuple(changed)
 
 
 def _open_foreign(work: Work, network: Network) -> None:
@@ -212,7 +236,7 @@ def _check_mtu(mtu: int, network: Network) -> int:
     return mtu
 
 
-def _uplink_mtu(work: Work) -> int:
+def uplink_mtu(work: Work) -> int:
     """Take the MTU of the way out, so that nothing has to be fragmented there; 1500 where there is none."""
     route = work.kernel.route(HOST)
     ways = sorted((r for r in route.routes() if r.dst.prefixlen == 0), key=lambda r: r.metric)

@@ -66,7 +66,7 @@ def unpublish(work: Work, target: str, wanted: Sequence[PortRequest]) -> tuple[P
         gone = [PublishedPort(e.id, m) for e in endpoints for m in work.state.ports_of(e.id)]
     gone = list(dict.fromkeys(gone))
     for endpoint in endpoints:
-        _release(work, endpoint, [port.mapping for port in gone if port.endpoint_id == endpoint.id])
+        withdraw(work, endpoint, [port.mapping for port in gone if port.endpoint_id == endpoint.id])
     return tuple(port.mapping for port in gone)
 
 
@@ -77,7 +77,8 @@ def _fitting(work: Work, endpoint: Endpoint, request: PortRequest) -> list[Publi
     return [h for h in holders if h.endpoint_id == endpoint.id and _names(request, h.mapping)]
 
 
-def _release(work: Work, endpoint: Endpoint, mappings: Sequence[PortMapping]) -> None:
+def withdraw(work: Work, endpoint: Endpoint, mappings: Sequence[PortMapping]) -> None:
+    """Stop publishing some of an endpoint's ports."""
     if not mappings:
         return
     for mapping in mappings:

@@ -100,8 +100,10 @@ def remove(work: Work, names: Sequence[str]) -> list[Sandbox]:
     """Disconnect sandboxes from everything and take away those that are ours."""
     work.change.direction = Direction.FINISH
     gone = [work.targets.known(work.state, name) for name in names]
+    going = {sandbox.id for sandbox in gone}
+    sharing = [s for s in work.state.sandboxes() if s.other and s.id not in going]
     for sandbox in gone:
-        users = [s.name for s in work.state.sandboxes() if s.other == sandbox.id and s not in gone]
+        users = [s.name for s in sharing if s.other == sandbox.id]
         if users:
             raise FailedPrecondition(
                 f"{', '.join(users)} share the stack of {sandbox.name}",

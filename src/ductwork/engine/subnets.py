@@ -42,6 +42,21 @@ def complete_subnets(
     return tuple(complete)
 
 
+def added_subnets(
+    work: Work, network: Network, wanted: Sequence[Subnet], *, gateway: bool
+) -> tuple[Subnet, ...]:
+    """Check subnets that are added to a network, and choose an IPv6 one when it is to have one and has none.
+
+    Raises:
+        InvalidArgument, Conflict, Exhausted.
+    """
+    more = complete_subnets(work, network, wanted, gateway=gateway, automatic=False)
+    if not network.ipv6 or any(s.cidr.version == 6 for s in (*network.subnets, *more)):
+        return more
+    taken = [*_taken(work), *((str(s.cidr), s.cidr) for s in more)]
+    return more + tuple(_chosen(work, network, (*network.subnets, *more), taken, gateway))
+
+
 def _chosen(
     work: Work,
     network: Network,
@@ -66,7 +81,8 @@ def _with_gateway(subnet: Subnet) -> Subnet:
 
 def _taken(work: Work) -> Iterator[tuple[str, IPNetwork]]:
     """Name every range that is in use on this host: our networks, then the host's addresses and routes."""
-    ours = set()
+    # What a network has that this same change removes still stands in the kernel and is in nobody's way.
+    ours = {subnet.cidr for network in work.change.before.networks() for subnet in network.subnets}
     for network in work.state.networks():
         for subnet in network.subnets:
             ours.add(subnet.cidr)

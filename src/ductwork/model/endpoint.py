@@ -18,10 +18,11 @@ class StaticRoute:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Another sandbox, known inside this one's hosts file under `alias`."""
+    """Another sandbox, known inside this one's hosts file under `alias`; `topology` as for an endpoint."""
 
     sandbox_id: str
     alias: str
+    topology: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Endpoint:
             publishing one more costs the same with ten thousand.
         gateway_priority: the highest of a sandbox's endpoints has the default route; ties go by network name.
             A default route that somebody else made in the sandbox is left alone.
+        topology: the topology file that wants it, empty for one made by hand.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Endpoint:
     routes: tuple[StaticRoute, ...] = ()
     gateway_priority: int = 0
     port_count: int = 0
+    topology: str = ""
 
     def address(self, version: int) -> IPInterface | None:
         """Return the first address of IP version 4 or 6."""
