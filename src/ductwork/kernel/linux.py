@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ductwork.errors import FailedPrecondition
@@ -14,48 +14,15 @@ from ductwork.kernel.enter import Enter
 from ductwork.kernel.files import write_hosts
 from ductwork.kernel.iptables import Run
 from ductwork.kernel.netlink.route import RouteSocket
-from ductwork.kernel.netns import (
-    BoundNamespace,
-    Opener,
-    create_namespace,
-    delete_namespace,
-    namespace_paths,
-)
+from ductwork.kernel.netns import create_namespace, delete_namespace, namespace_paths
 from ductwork.kernel.nft import NftSocket
 from ductwork.kernel.ports import NamespaceInfo
 from ductwork.kernel.sockets import LocalSockets
+from ductwork.kernel.spaces import Spaces
 from ductwork.kernel.sysctl import ProcSysctl
 from ductwork.kernel.tools import run_tool
 from ductwork.model.foreign import ForeignView
 from ductwork.model.objects import HOST, Add, NsKey, Remove, Step
-
-
-class _Space:
-    """One open namespace and the sockets that have been opened in it."""
-
-    def __init__(self, key: NsKey, bound: BoundNamespace, resolve: Callable[[NsKey], BoundNamespace]) -> None:
-        self.bound = bound
-        self.info = NamespaceInfo(bound.cookie, bound.path)
-        self.route = RouteSocket(bound, resolve)
-        self._key = key
-        self._nft: NftSocket | None = None
-        self._conntrack: ConntrackSocket | None = None
-
-    def nft(self) -> NftSocket:
-        if self._nft is None:
-            self._nft = NftSocket(self._key, self.bound.enter)
-        return self._nft
-
-    def conntrack(self) -> ConntrackSocket:
-        if self._conntrack is None:
-            self._conntrack = ConntrackSocket(self.bound.enter)
-        return self._conntrack
-
-    def close(self) -> None:
-        for socket in (self._nft, self._conntrack):
-            if socket is not None:
-                socket.close()
-        self.bound.close()
 
 
 class LinuxKernel:
@@ -66,30 +33,29 @@ class LinuxKernel:
     """
 
     def __init__(self, netns: str = "") -> None:
-        self._opener = Opener()
-        self._spaces: dict[NsKey, _Space] = {}
+        self._spaces = Spaces()
         self.bind(HOST, netns or f"/proc/{os.getpid()}/ns/net")
 
     def bind(self, key: NsKey, path: str) -> NamespaceInfo:
         """Open the namespace at a path and use it for `key`."""
-        bound = BoundNamespace.open(path, self._opener)
-        self.unbind(key)
-        self._spaces[key] = _Space(key, bound, self._resolve)
-        return self._spaces[key].info
+        return self._spaces.bind(key, path)
 
     def unbind(self, key: NsKey) -> None:
         """Close what is open in a namespace."""
-        space = self._spaces.pop(key, None)
-        if space is not None:
-            space.close()
+        self._spaces.unbind(key)
+
+    def release(self) -> None:
+        """Close every namespace but the host's: an open one outlives its container."""
+        self._spaces.release()
+
+    @property
+    def batch_limit(self) -> int:
+        """How many namespaces one batch may touch."""
+        return self._spaces.limit // 2
 
     def bound(self, key: NsKey) -> NamespaceInfo | None:
         """Return the namespace a key stands for."""
-        space = self._spaces.get(key)
-        return None if space is None else space.info
-
-    def _resolve(self, key: NsKey) -> BoundNamespace:
-        return self._spaces[key].bound
+        return self._spaces.info(key)
 
     def create_namespace(self, path: str) -> None:
         """Make a namespace pinned at path."""
@@ -159,9 +125,7 @@ class LinuxKernel:
 
     def close(self) -> None:
         """Close every namespace and end the opener's thread."""
-        for key in list(self._spaces):
-            self.unbind(key)
-        self._opener.close()
+        self._spaces.close()
 
     def _enter(self, key: NsKey) -> Enter:
         return self._spaces[key].bound.enter

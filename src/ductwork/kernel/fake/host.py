@@ -31,6 +31,7 @@ class FakeKernel:
         tools: what `run` answers by whole argument list, or by the program's name alone.
         ran: every call of `run`: key, argument list, input.
         hosts: our block in each hosts file.
+        names: symbolic links to namespaces; they keep nothing alive.
     """
 
     def __init__(self, netns: str = "/run/netns/host") -> None:
@@ -42,6 +43,7 @@ class FakeKernel:
         self.tools: dict[tuple[str, ...], tuple[int, str]] = {}
         self.ran: list[tuple[NsKey, tuple[str, ...], str]] = []
         self.hosts: dict[str, tuple[str, ...]] = {}
+        self.names: dict[str, str] = {}
         self._netns = netns
         self._cookies = 1
         self._paths: dict[str, FakeNamespace] = {netns: self.host}
@@ -90,12 +92,14 @@ class FakeKernel:
             "namespaces": {path: space.snapshot() for path, space in sorted(self._paths.items())},
             "files": sorted(self.files),
             "hosts": dict(sorted(self.hosts.items())),
+            "names": dict(sorted(self.names.items())),
         }
 
     # -- the Kernel protocol -------------------------------------------------------------------------------
 
     def bind(self, key: NsKey, path: str) -> NamespaceInfo:
         """Use the namespace at a path for a key."""
+        path = self.names.get(path, path)
         if path in self.denied:
             raise PermissionError(f"{path}: permission denied")
         if path in self.files:
@@ -114,6 +118,16 @@ class FakeKernel:
         _, space = self._bound.pop(key, (None, None))
         self._release(space)
 
+    def release(self) -> None:
+        """Let go of every namespace but the host's."""
+        for key in [key for key in self._bound if key != HOST]:
+            self.unbind(key)
+
+    @property
+    def batch_limit(self) -> int:
+        """Memory has no limit on open namespaces."""
+        return 4096
+
     def bound(self, key: NsKey) -> NamespaceInfo | None:
         """Say what a key is bound to."""
         return self._bound[key][0] if key in self._bound else None
@@ -121,7 +135,7 @@ class FakeKernel:
     def create_namespace(self, path: str) -> None:
         """Pin a new namespace."""
         self.faults.begin_file(f"create namespace {path}")
-        if path in self._paths or path in self.files:
+        if path in self._paths or path in self.files or path in self.names:
             raise FileExistsError(path)
         self._paths[path] = self._new_namespace()
 
@@ -131,7 +145,16 @@ class FakeKernel:
         if path == self._netns:
             raise OSError(EBUSY, "the host's own namespace", path)
         self.files.discard(path)
+        self.names.pop(path, None)
         self._release(self._paths.pop(path, None))
+
+    def name_namespace(self, path: str, points_to: str) -> None:
+        """Make a symbolic link to a namespace."""
+        self.faults.begin_file(f"name namespace {path}")
+        taken = path in self._paths or path in self.files
+        if taken or self.names.get(path, points_to) != points_to:
+            raise FileExistsError(path)
+        self.names[path] = points_to
 
     def namespace_paths(self, folder: str) -> list[str]:
         """List what is pinned in a folder."""
