@@ -17,6 +17,7 @@ from ductwork.store.protocol import ABSENT, Entry, Put, StoreChange, check_chang
 from ductwork.store.sqlite_errors import damaged, explain, is_busy
 
 _BUSY_TIMEOUT_S = 5.0
+_QUESTION_LIMIT = 500  # values in one statement; SQLite before 3.32 allows 999
 
 
 class SqliteStore:
@@ -94,7 +95,7 @@ class SqliteStore:
     def _commit(self, changes: Sequence[StoreChange]) -> int:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            check_changes(changes, self._revision_of)
+            check_changes(changes, self._revisions_of(changes).__getitem__)
             revision = self._revision()
             if changes:
                 revision += 1
@@ -107,12 +108,10 @@ class SqliteStore:
         return revision
 
     def _write(self, changes: Sequence[StoreChange], revision: int) -> None:
-        for change in changes:
-            if isinstance(change, Put):
-                row = (change.key, change.value, revision)
-                self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", row)
-            else:
-                self._db.execute("DELETE FROM entry WHERE key = ?", (change.key,))
+        puts = [(change.key, change.value, revision) for change in changes if isinstance(change, Put)]
+        deletes = [(change.key,) for change in changes if not isinstance(change, Put)]
+        self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", puts)
+        self._db.executemany("DELETE FROM entry WHERE key = ?", deletes)
         self._db.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
 
     def _revision(self) -> int:
@@ -121,9 +120,15 @@ class SqliteStore:
             raise damaged(self._path, "it has lost its revision")
         return int(row[0])
 
-    def _revision_of(self, key: str) -> int:
-        row = self._db.execute("SELECT revision FROM entry WHERE key = ?", (key,)).fetchone()
-        return int(row[0]) if row else ABSENT
+    def _revisions_of(self, changes: Sequence[StoreChange]) -> dict[str, int]:
+        """Read the revisions of all keys that a commit expects something of, in few questions."""
+        keys = [change.key for change in changes if change.expect is not None]
+        found = dict.fromkeys(keys, ABSENT)
+        for start in range(0, len(keys), _QUESTION_LIMIT):
+            some = keys[start : start + _QUESTION_LIMIT]
+            marks = ",".join("?" * len(some))
+            found.update(self._db.execute(f"SELECT key, revision FROM entry WHERE key IN ({marks})", some))
+        return found
 
 
 def _make_private(path: Path) -> None:
