@@ -8,16 +8,30 @@ an entry knows which owners were being changed and in which direction to go on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import uuid4
 
 from ductwork.engine.executor import Executor, target_of
-from ductwork.engine.planner import Owner, plan_owner
+from ductwork.engine.planner import Owner, namespace_key, plan_owner
 from ductwork.engine.state import State
 from ductwork.engine.targets import Binder
 from ductwork.errors import DuctworkError, TeardownErrors
-from ductwork.model.objects import HOST, Add, HostsEntries, KernelObject, NsKey, PinnedNamespace, Step
+from ductwork.kernel.ports import Kernel
+from ductwork.model.objects import (
+    HOST,
+    Add,
+    HostsEntries,
+    KernelObject,
+    NftElement,
+    NsKey,
+    PinnedNamespace,
+    Remove,
+    Ruleset,
+    Step,
+    Veth,
+)
+from ductwork.model.sandbox import Mode
 from ductwork.plan.diff import diff, undo
 from ductwork.store.protocol import Delete, Put, Store
 from ductwork.store.records import decode, encode
@@ -32,13 +46,21 @@ class Direction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Was:
+    """What a key held before a change; None where there was no such key."""
+
+    key: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Journal:
-    """A change under way: the owners it touches, and each changed key's value before (None: no such key)."""
+    """A change under way: the owners it touches, and what each changed key held before."""
 
     what: str
     direction: Direction
     owners: tuple[str, ...]
-    before: dict[str, str | None]
+    before: tuple[Was, ...]
 
 
 @dataclass(slots=True)
@@ -116,14 +138,13 @@ class Change:
             if self.direction is Direction.UNDO:
                 self._take_back(list(self.executor.attempted), journal, key)
             raise
-        self.store.commit([Delete(key)])
+        learned = learn_identities(self.store, self.binder.kernel, self.touched_sandboxes())
+        self.store.commit([*learned, Delete(key)])
         return steps
 
     def _journal(self, changes: Sequence[Put | Delete]) -> Journal:
-        before: dict[str, str | None] = {}
-        for change in changes:
-            entry = self.store.get(change.key)
-            before[change.key] = None if entry is None else entry.value.decode()
+        entries = [(change.key, self.store.get(change.key)) for change in changes]
+        before = tuple(Was(key, None if entry is None else entry.value.decode()) for key, entry in entries)
         return Journal(self.what, self.direction, tuple(self.owners), before)
 
     def _take_back(self, steps: Sequence[Step], journal: Journal, key: str) -> None:
@@ -138,17 +159,39 @@ class Change:
 
 def _reachable(steps: Sequence[Step], binder: Binder, states: Sequence[State]) -> list[Step]:
     """Leave out what would happen inside namespaces that are gone: it went with them."""
-    making = {s.object.key for s in steps if isinstance(s, Add) and isinstance(s.object, PinnedNamespace)}
-    alive: dict[NsKey, bool] = {HOST: True, **dict.fromkeys(making, True)}
+    making = [s.object for s in steps if isinstance(s, Add) and isinstance(s.object, PinnedNamespace)]
+    for space in making:
+        binder.expect(space.key, space.path)
+    alive: dict[NsKey, bool] = {HOST: True, **dict.fromkeys([space.key for space in making], True)}
 
-    def reachable(step: Step) -> bool:
-        target = target_of(step)
-        place = target.key if isinstance(target, HostsEntries) else getattr(target, "ns", HOST)
-        if place not in alive:
-            alive[place] = binder.bind(place, states)
-        return alive[place]
+    def is_alive(key: NsKey) -> bool:
+        if key not in alive:
+            alive[key] = binder.bind(key, states)
+        return alive[key]
 
-    return [step for step in steps if reachable(step)]
+    def is_reachable(step: Step) -> bool:
+        match target_of(step):
+            case HostsEntries(key):
+                # The file of a named namespace is on the host and outlives it.
+                return is_alive(key) or key in binder.places
+            case Veth() as pair if not isinstance(step, Remove):
+                return is_alive(pair.ns) and is_alive(pair.peer_ns)
+            case target:
+                return is_alive(getattr(target, "ns", HOST))
+
+    return [step for step in steps if is_reachable(step)]
+
+
+def learn_identities(store: Store, kernel: Kernel, sandbox_ids: Sequence[str]) -> list[Put | Delete]:
+    """Note which namespaces our own sandboxes have now: they are new, or were made again."""
+    state = State(StagedStore(store))
+    for sandbox in (state.sandbox_or_none(identity) for identity in sandbox_ids):
+        if sandbox is None or sandbox.mode is not Mode.OWN:
+            continue
+        info = kernel.bound(namespace_key(state, sandbox))
+        if info is not None and info.cookie != sandbox.cookie:
+            state.put_sandbox(replace(sandbox, cookie=info.cookie))
+    return state.store.changes()
 
 
 def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
@@ -170,15 +213,23 @@ def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
         wanted, other = (then, now) if back else (now, then)
         owners = [Owner(o) for o in journal.owners]
         steps = diff(_plan(other, owners), _plan(wanted, owners), tolerant=True)
-        executor.run_all(_reachable(steps, binder, [now, then]), f"recovering: {journal.what}")
+        steps = _without_lost_table(_reachable(steps, binder, [now, then]), executor.kernel)
+        executor.run_all(steps, f"recovering: {journal.what}")
         store.commit([*(_restore(journal) if back else []), Delete(entry.key)])
         done.append(f"{'took back' if back else 'finished'} what was cut off: {journal.what}")
     return done
 
 
+def _without_lost_table(steps: list[Step], kernel: Kernel) -> list[Step]:
+    """Leave elements out when our table was flushed meanwhile: it comes back with all that belongs in it."""
+    if any(isinstance(target_of(s), Ruleset) for s in steps) or kernel.nft(HOST).owner() is not None:
+        return steps
+    return [s for s in steps if not isinstance(target_of(s), NftElement)]
+
+
 def _restore(journal: Journal) -> list[Put | Delete]:
     return [
-        Delete(key) if value is None else Put(key, value.encode()) for key, value in journal.before.items()
+        Delete(was.key) if was.value is None else Put(was.key, was.value.encode()) for was in journal.before
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from threading import RLock
 from types import TracebackType
@@ -14,7 +14,7 @@ from uuid import uuid4
 from ductwork.engine import endpoints, look, networks, publishing, sandboxes
 from ductwork.engine.change import Change, recover
 from ductwork.engine.endpoints import ConnectSpec
-from ductwork.engine.executor import Executor
+from ductwork.engine.executor import Executor, explain
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.engine.planner import namespace_key, network_owner
 from ductwork.engine.repair import refresh_foreign, restore_all
@@ -24,7 +24,7 @@ from ductwork.engine.targets import Binder, Targets
 from ductwork.engine.work import Work
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.entering import exec_in_namespace
-from ductwork.kernel.ports import Kernel
+from ductwork.kernel.ports import Kernel, KernelError
 from ductwork.model.endpoint import Endpoint, Link
 from ductwork.model.host import Host
 from ductwork.model.network import Network, NetworkSpec
@@ -74,11 +74,13 @@ class Engine:
         self.report = Report()
         self._lock = lock
         self._mutex = RLock()
+        self._depth = 0
         self._places: dict[NsKey, str] = {}
         self.binder = Binder(host, kernel, engines, self._places)
         self.targets = Targets(host, self.binder, engines)
         self.executor = Executor(kernel, self._places)
         self.host_id = ""
+        self._host_kept = False
 
     def __enter__(self) -> Engine:
         return self
@@ -99,25 +101,40 @@ class Engine:
     def locked(self) -> Iterator[None]:
         """Hold the host's lock; what a killed process left half-way is finished or undone first."""
         with self._mutex:
+            self._depth += 1
             taken = self._lock is not None and not self._lock.held
-            if taken and self._lock is not None:
-                self._lock.acquire()
             try:
+                if taken and self._lock is not None:
+                    self._lock.acquire()
                 self._know_host()
-                if self.store.scan("pending/"):
-                    self.report.notes += recover(self.store, self.binder, self.executor)
+                self._recover()
                 yield
+            except KernelError as error:
+                raise explain(error) from error
             finally:
+                self._depth -= 1
+                if not self._depth:
+                    self.binder.let_go()
                 if taken and self._lock is not None:
                     self._lock.release()
 
+    def _recover(self) -> None:
+        pending = self.store.scan("pending/")
+        if pending and self.plan_only:
+            self.report.notes.append(
+                "a change was cut off: the next command that is no plan deals with it first"
+            )
+        elif pending:
+            self.report.notes += recover(self.store, self.binder, self.executor)
+
     def _know_host(self) -> None:
-        if self.host_id:
+        if self._host_kept:
             return
         state = State(StagedStore(self.store))
         record = state.host()
+        self._host_kept = record is not None or not self.plan_only
         if record is None:
-            record = HostRecord(uuid4().hex)
+            record = HostRecord(self.host_id or uuid4().hex)
             if not self.plan_only:
                 state.put_host(record)
                 self.store.commit(state.store.changes(), durable=True)
@@ -133,36 +150,28 @@ class Engine:
             self.report = Report()
             with self.locked():
                 work = self._work(what)
-                result = use_case(work)
-                self.report.names = work.change.sandbox_names()
-                if self.plan_only:
-                    self.report.steps = work.change.steps()
-                else:
-                    try:
-                        self.report.steps = work.change.commit()
-                    finally:
-                        self.targets.expected.clear()
-                        self.report.notes += work.change.notes
-                    self._learn_cookies(work)
-                self.report.notes += work.change.notes if self.plan_only else []
+                try:
+                    result = use_case(work)
+                    self.report.names = work.change.sandbox_names()
+                    self.report.steps = work.change.steps() if self.plan_only else work.change.commit()
+                finally:
+                    self.targets.expected.clear()
+                    self.report.notes += work.change.notes
                 return result
 
     def _work(self, what: str) -> Work:
         change = Change(what, self.store, self.binder, self.executor)
         return Work(self.host, self.host_id, self.kernel, self.binder, self.targets, change)
 
-    def _learn_cookies(self, work: Work) -> None:
-        """Note the identity of the namespaces a change has made."""
-        made = [s for s in map(work.state.sandbox_or_none, work.change.touched_sandboxes()) if s is not None]
-        fresh = [s for s in made if s.mode is Mode.OWN and not s.cookie]
-        if not fresh:
-            return
-        state = State(StagedStore(self.store))
-        for sandbox in fresh:
-            info = self.kernel.bound(namespace_key(state, sandbox))
-            if info is not None:
-                state.put_sandbox(replace(sandbox, cookie=info.cookie))
-        self.store.commit(state.store.changes())
+    @contextmanager
+    def _looking(self) -> Iterator[Work]:
+        """Give reading calls the kernel while no change of this engine is under way."""
+        with self._mutex:
+            try:
+                yield self._work("looking")
+            finally:
+                if not self._depth:
+                    self.binder.let_go()
 
     def state(self) -> State:
         """Return the records as they are, for reading."""
@@ -173,7 +182,10 @@ class Engine:
 
         The daemon does this as it happens; without one, every `duct` command begins with it.
         """
+        if self.plan_only:
+            return []
         notes: list[str] = []
+        self.report = Report()
         with self.locked():
             notes += self.report.notes
             notes += [f"forgot {name}: it has died" for name in self._sweep()]
@@ -267,30 +279,35 @@ class Engine:
 
     def foreign_namespaces(self) -> list[str]:
         """Return the paths of named namespaces that are not ours."""
-        return sandboxes.named_namespaces(self._work("looking"))
+        with self._looking() as work:
+            return sandboxes.named_namespaces(work)
 
     def is_alive(self, sandbox: Sandbox) -> bool:
         """Say whether a sandbox's namespace is there, and still the one it was."""
         if sandbox.mode is Mode.HOST:
             return True
-        state = self.state()
-        return self.binder.bind(namespace_key(state, sandbox), [state])
+        with self._looking() as work:
+            return work.binder.bind(namespace_key(work.state, sandbox), [work.state])
 
     def view(self) -> HostView:
         """Return the host as `duct graph` draws it."""
-        return look.host_view(self._work("looking"))
+        with self._looking() as work:
+            return look.host_view(work)
 
     def status(self) -> look.HostStatus:
         """Return every kernel object Ductwork made, and whether it is there."""
-        return look.status(self._work("looking"))
+        with self._looking() as work:
+            return look.status(work)
 
     def network_objects(self, network: Network) -> list[look.ObjectStatus]:
         """Return the kernel objects a network itself consists of."""
-        return look.objects_of(self._work("looking"), [network_owner(network.id)])
+        with self._looking() as work:
+            return look.objects_of(work, [network_owner(network.id)])
 
     def sandbox_objects(self, sandbox: Sandbox) -> list[look.ObjectStatus]:
         """Return the kernel objects of a sandbox and its endpoints."""
-        return look.sandbox_objects(self._work("looking"), sandbox)
+        with self._looking() as work:
+            return look.sandbox_objects(work, sandbox)
 
     def prepare_exec(self, name: str) -> Callable[[Sequence[str]], NoReturn]:
         """Return what replaces this process by a command inside a sandbox.

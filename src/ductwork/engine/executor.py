@@ -49,9 +49,7 @@ from ductwork.plan.flows import stale_flows
 
 _ROUTE_OBJECTS = (Bridge, Veth, LinkUp, Address, Route, Neighbour, LoopbackGuard)
 
-# How many steps one group may hold. A netlink batch the kernel cannot answer at once has an unknown outcome
-# (ENOBUFS), which the adapter prevents by cutting further; this bound is for memory.
-GROUP_LIMIT = 4096
+_TRANSACTION_LIMIT = 4096  # map elements; a much larger transaction would hold the kernel's commit lock long
 
 
 class Executor:
@@ -71,7 +69,7 @@ class Executor:
         self.kernel = kernel
         self.places = places
         self.before_group = before_group
-        self.group_limit = GROUP_LIMIT
+        self.group_limit = kernel.batch_limit
         self.attempted: list[Step] = []
 
     def run(self, steps: Sequence[Step]) -> None:
@@ -100,8 +98,10 @@ class Executor:
     def _groups(self, steps: Sequence[Step]) -> Iterator[list[Step]]:
         for _, group in groupby(steps, key=_batch_key):
             items = list(group)
-            for start in range(0, len(items), self.group_limit):
-                yield items[start : start + self.group_limit]
+            elements = isinstance(target_of(items[0]), NftElement) and self.group_limit > 1
+            limit = _TRANSACTION_LIMIT if elements else self.group_limit
+            for start in range(0, len(items), limit):
+                yield items[start : start + limit]
 
     def _apply(self, group: list[Step]) -> list[DuctworkError]:
         if self.before_group is not None:
@@ -113,11 +113,7 @@ class Executor:
                 outcomes = self.kernel.route(target.ns).apply(group)
                 return [_explain(e, s) for e, s in zip(outcomes, group, strict=True) if e is not None]
             if isinstance(target, NftElement):
-                self.kernel.nft(target.ns).apply(group)
-                self.attempted += group
-                flows = stale_flows(group)
-                if flows:
-                    self.kernel.conntrack(target.ns).delete(flows)
+                self._elements(target.ns, group)
             else:
                 for step in group:
                     self._single(step)
@@ -130,6 +126,19 @@ class Executor:
             return [_explain(KernelError(error.errno or 0, error.strerror or str(error), ""), group[0])]
         return []
 
+    def _elements(self, ns: NsKey, group: list[Step]) -> None:
+        nft = self.kernel.nft(ns)
+        try:
+            nft.apply(group)
+        except KernelError as error:
+            lost = error.errno == errno.ENOENT and nft.owner() is None
+            if not lost or not all(isinstance(step, Remove) for step in group):
+                raise  # otherwise they are gone already, with the table that somebody flushed
+        self.attempted += group
+        flows = stale_flows(group)
+        if flows:
+            self.kernel.conntrack(ns).delete(flows)
+
     def _single(self, step: Step) -> None:
         match step:
             case Add(PinnedNamespace() as space, tolerant):
@@ -138,7 +147,7 @@ class Executor:
                 except FileExistsError:
                     if not tolerant:
                         raise
-                self.kernel.bind(space.key, space.path)
+                self._bind_new(space, made=not tolerant)
             case Remove(PinnedNamespace() as space):
                 self.kernel.unbind(space.key)
                 self.kernel.delete_namespace(space.path)
@@ -146,12 +155,16 @@ class Executor:
                 self.kernel.name_namespace(name.path, name.points_to)
             case Remove(NamespaceName() as name):
                 self.kernel.delete_namespace(name.path)
-            case Add(Sysctl() as sysctl) | Change(_, Sysctl() as sysctl):
-                self.kernel.sysctl(sysctl.ns).set(sysctl.path, sysctl.value)
+            case Add(Sysctl() as sysctl, tolerant):
+                self._set(sysctl, sysctl.value, tolerant=tolerant)
+            case Change(_, Sysctl() as sysctl):
+                self._set(sysctl, sysctl.value)
             case Remove(Sysctl() as sysctl):
                 if sysctl.before is not None:
-                    self.kernel.sysctl(sysctl.ns).set(sysctl.path, sysctl.before)
-            case Add(Ruleset() as ruleset) | Change(_, Ruleset() as ruleset):
+                    self._set(sysctl, sysctl.before, tolerant=True)
+            case Add(Ruleset() as ruleset, tolerant):
+                self._load(ruleset, tolerant=tolerant)
+            case Change(_, Ruleset() as ruleset):
                 self._load(ruleset)
             case Remove(Ruleset() as ruleset):
                 nft = self.kernel.nft(ruleset.ns)
@@ -166,7 +179,21 @@ class Executor:
             case _:
                 raise Internal(f"no way to apply {step!r}")
 
-    def _load(self, ruleset: Ruleset) -> None:
+    def _bind_new(self, space: PinnedNamespace, *, made: bool) -> None:
+        try:
+            self.kernel.bind(space.key, space.path)
+        except Exception:
+            if made:
+                self.kernel.delete_namespace(space.path)
+            raise
+
+    def _set(self, sysctl: Sysctl, value: str, *, tolerant: bool = False) -> None:
+        port = self.kernel.sysctl(sysctl.ns)
+        if tolerant and port.get(sysctl.path) is None:
+            return  # it went with its interface
+        port.set(sysctl.path, value)
+
+    def _load(self, ruleset: Ruleset, *, tolerant: bool = False) -> None:
         nft = self.kernel.nft(ruleset.ns)
         owner = nft.owner()
         if owner is not None and owner != ruleset.owner:
@@ -174,6 +201,8 @@ class Executor:
                 f"this network namespace already belongs to another Ductwork host ({owner})",
                 hint="use that host's --host folder, or another --netns",
             )
+        if owner is not None and tolerant:
+            return  # loading it again would empty the maps, which others have filled
         nft.load(ruleset)
 
     def _hosts(self, hosts: HostsEntries, lines: Sequence[str]) -> None:
@@ -185,6 +214,11 @@ class Executor:
 def target_of(step: Step) -> KernelObject:
     """Return the object a step is about."""
     return step.new if isinstance(step, Change) else step.object
+
+
+def explain(error: KernelError) -> DuctworkError:
+    """Turn the kernel's answer to a question into the class that says what the caller should do."""
+    return _classify(error.errno, str(error))
 
 
 def _batch_key(step: Step) -> tuple[str, str]:
@@ -199,8 +233,11 @@ def _batch_key(step: Step) -> tuple[str, str]:
 def _explain(error: KernelError, step: Step) -> DuctworkError:
     """Turn the kernel's answer into the class that says what the caller should do."""
     verb = {Add: "adding", Remove: "removing", Change: "changing"}[type(step)]
-    message = f"{verb} {describe_object(target_of(step))}: {error.text}"
-    match error.errno:
+    return _classify(error.errno, f"{verb} {describe_object(target_of(step))}: {error.text}")
+
+
+def _classify(number: int, message: str) -> DuctworkError:
+    match number:
         case errno.EEXIST | errno.EADDRINUSE | errno.EBUSY:
             return Conflict(
                 message, hint="something that is not Ductwork's has it; see `ip -d link`, `ip addr`"

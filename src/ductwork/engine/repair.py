@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ductwork.drivers.bridge import BridgeDriver, BridgeOptions
+from ductwork.engine.change import learn_identities
 from ductwork.engine.planner import all_owners, network_owner, plan_owner
 from ductwork.engine.targets import Binder
 from ductwork.engine.work import Work
+from ductwork.errors import TeardownErrors
 from ductwork.model.objects import HOST, KernelObject, NsKey, PinnedNamespace, Step, Veth
 from ductwork.plan.diff import diff
 from ductwork.plan.foreign import plan_foreign
@@ -19,9 +21,15 @@ def restore_all(work: Work) -> list[str]:
     record = work.state.host()
     if record is None or not record.active or work.kernel.nft(HOST).owner() == record.id:
         return []
-    steps = plan_restore(work)
-    work.change.executor.run_all(steps, "restoring what was taken away")
-    return ["restored our nft table and what belongs to it: somebody had removed it"]
+    notes = ["restored our nft table and what belongs to it: somebody had removed it"]
+    try:
+        work.change.executor.run_all(plan_restore(work), "restoring what was taken away")
+    except TeardownErrors as error:
+        # What is in the way is to be told, and must not keep anybody from clearing it away.
+        notes += [f"not restored: {cause}" for cause in error.causes]
+    store, sandboxes = work.change.store, work.state.sandboxes()
+    store.commit(learn_identities(store, work.kernel, [s.id for s in sandboxes]))
+    return notes
 
 
 def plan_restore(work: Work) -> list[Step]:
@@ -29,7 +37,10 @@ def plan_restore(work: Work) -> list[Step]:
     wanted: list[KernelObject] = []
     for owner in all_owners(work.state):
         wanted += plan_owner(work.state, owner)
-    making = {item.key for item in wanted if isinstance(item, PinnedNamespace)}
+    spaces = [item for item in wanted if isinstance(item, PinnedNamespace)]
+    for space in spaces:
+        work.binder.expect(space.key, space.path)
+    making = {space.key for space in spaces}
     return diff([], [item for item in wanted if _can_exist(item, work, making)], tolerant=True)
 
 

@@ -183,7 +183,7 @@ class State:
         """Keep a sandbox, its name and its namespace's cookie."""
         before = self.sandbox_or_none(sandbox.id)
         if before is not None and before.cookie != sandbox.cookie:
-            self.store.delete(f"cookie/{before.cookie}")
+            self._forget_cookie(before)
         if sandbox.cookie and sandbox.mode in {Mode.OWN, Mode.FOREIGN}:
             self._put(f"cookie/{sandbox.cookie}", sandbox.id)
         self._put(f"sandbox/{sandbox.id}", sandbox)
@@ -193,13 +193,18 @@ class State:
         """Forget a sandbox and its links, in both directions."""
         self.store.delete(f"sandbox/{sandbox.id}")
         self.store.delete(f"sandbox-name/{sandbox.name}")
-        self.store.delete(f"cookie/{sandbox.cookie}")
+        self._forget_cookie(sandbox)
         for link in self.links(sandbox.id):
             self.delete_link(sandbox.id, link)
         for other in self.linked_from(sandbox.id):
             for link in self.links(other):
                 if link.sandbox_id == sandbox.id:
                     self.delete_link(other, link)
+
+    def _forget_cookie(self, sandbox: Sandbox) -> None:
+        # After a reboot the numbers begin anew, and another sandbox may have this one's.
+        if self._text(f"cookie/{sandbox.cookie}") == sandbox.id:
+            self.store.delete(f"cookie/{sandbox.cookie}")
 
     # -- endpoints -------------------------------------------------------------------------------------
 

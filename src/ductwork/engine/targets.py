@@ -63,7 +63,21 @@ class Binder:
             return True
         identity = key.partition("/")[2]
         sandbox = next((s for s in (state.sandbox_or_none(identity) for state in states) if s), None)
-        return sandbox is not None and self.alive(sandbox, key)
+        if sandbox is None:
+            return False
+        if sandbox.target.startswith("/"):
+            self.expect(key, sandbox.target)
+        return self.alive(sandbox, key)
+
+    def expect(self, key: NsKey, path: str) -> None:
+        """Know the hosts file of a namespace that is about to be made, or may be gone."""
+        if hosts := self.place(path).hosts:
+            self.places[key] = hosts
+
+    def let_go(self) -> None:
+        """Close all namespaces: one that is kept open outlives its container and hides that it died."""
+        self.kernel.release()
+        self.places.clear()
 
     def alive(self, sandbox: Sandbox, key: NsKey) -> bool:
         """Open a sandbox's namespace; say whether it is the one that is on record."""
@@ -77,7 +91,8 @@ class Binder:
             return Life.DEAD
         except (Unavailable, Denied):
             return Life.UNKNOWN
-        if sandbox.cookie and info.cookie != sandbox.cookie:
+        # At our own path there can only be what we made, or what somebody put there since: ours to use.
+        if sandbox.mode is Mode.FOREIGN and sandbox.cookie and info.cookie != sandbox.cookie:
             self.kernel.unbind(key)
             return Life.DEAD
         return Life.ALIVE
@@ -171,10 +186,7 @@ class Targets:
 
     def expect(self, state: State, sandbox: Sandbox) -> None:
         """Take a sandbox for alive that the change under way is going to make."""
-        key = namespace_key(state, sandbox)
-        self.expected.add(key)
-        if sandbox.mode is Mode.OWN:
-            self.binder.places[key] = f"file:{self.host.etc_dir / sandbox.name / 'hosts'}"
+        self.expected.add(namespace_key(state, sandbox))
 
     def known(self, state: State, text: str) -> Sandbox:
         """Find a target that Ductwork already knows, for disconnecting and the like.
