@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 from ductwork.engine import endpoints, look, networks, publishing, sandboxes
+from ductwork.engine import topology as topologies
 from ductwork.engine.change import Change, recover
 from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.executor import Executor, explain
@@ -21,6 +22,7 @@ from ductwork.engine.repair import refresh_foreign, restore_all
 from ductwork.engine.sandboxes import SandboxSpec
 from ductwork.engine.state import HostRecord, State
 from ductwork.engine.targets import Binder, Targets
+from ductwork.engine.topology import TopologyPlan
 from ductwork.engine.work import Work
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.entering import exec_in_namespace
@@ -31,6 +33,7 @@ from ductwork.model.network import Network, NetworkSpec
 from ductwork.model.objects import NsKey, Step
 from ductwork.model.port_mapping import PortMapping, PortRequest
 from ductwork.model.sandbox import Mode, Sandbox
+from ductwork.model.topology import Topology
 from ductwork.model.view import HostView
 from ductwork.plan.describe import describe_steps
 from ductwork.store.lock import HostLock
@@ -266,6 +269,55 @@ class Engine:
         """Stop publishing ports, all of them when none is named."""
         what = f"unpublishing ports of {target}"
         return self.change(what, lambda w: publishing.unpublish(w, target, requests))
+
+    # -- topologies ------------------------------------------------------------------------------------
+
+    def diff(self, topology: Topology) -> TopologyPlan:
+        """Say what differs between the host and a topology."""
+        with self._looking() as work:
+            record = work.state.host()
+            work.host_id = work.host_id if record is None else record.id
+            return topologies.compare(work, topology)
+
+    def up(self, topology: Topology) -> TopologyPlan:
+        """Bring the host to a topology; what is as it should be is left alone.
+
+        What goes is one change and carried through; then all the rest is one, done wholly or not at all.
+        """
+        with self._mutex:
+            total = self.report = Report()
+            with self.locked():
+                plan = topologies.compare(self._work("comparing"), topology)
+                total.notes += plan.notes
+                if self.plan_only:
+                    removing, rehearsal = self._work("planning"), self._work("planning")
+                    total.steps = topologies.plan_steps(removing, rehearsal, plan)
+                    total.names = {**removing.change.sandbox_names(), **rehearsal.change.sandbox_names()}
+                else:
+                    self._bring_up(plan, total)
+                self.targets.expected.clear()
+            self.report = total
+            return plan
+
+    def down(self, name: str) -> TopologyPlan:
+        """Take away everything that a topology made; when nothing is left that is success."""
+        return self.up(Topology(name))
+
+    def _bring_up(self, plan: TopologyPlan, total: Report) -> None:
+        if plan.removals and plan.creations:
+            topologies.rehearse(self._work("rehearsing"), plan)
+        halves = (
+            (f"removing what is not in {plan.topology}", plan.removals, topologies.stage_removals),
+            (f"making {plan.topology}", plan.creations, topologies.stage_creations),
+        )
+        for what, actions, stage in halves:
+            if actions:
+                try:
+                    self.change(what, partial(stage, plan=plan))
+                finally:
+                    total.steps += self.report.steps
+                    total.notes += self.report.notes
+                    total.names |= self.report.names
 
     # -- looking ---------------------------------------------------------------------------------------
 

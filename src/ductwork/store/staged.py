@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ductwork.store.protocol import ABSENT, Delete, Entry, Put, Reader, StoreChange
+from bisect import bisect_left, insort
+
+from ductwork.store.protocol import ABSENT, Delete, Entry, Put, Reader, StoreChange, prefix_end
 
 
 class StagedStore:
@@ -16,6 +18,7 @@ class StagedStore:
         self._below = below
         self._seen: dict[str, Entry | None] = {}
         self._staged: dict[str, bytes | None] = {}
+        self._keys: list[str] = []  # those of _staged in order: a change may hold tens of thousands
 
     def get(self, key: str) -> Entry | None:
         """Return one entry as it would be after the commit."""
@@ -28,20 +31,18 @@ class StagedStore:
         for found in self._below.scan(prefix):
             # What was seen first is what the plan was made from, even if it has changed below since.
             entries[found.key] = self._seen.setdefault(found.key, found)
-        changed = [key for key in self._staged if key.startswith(prefix)]
+        changed = self._staged_below(prefix)
         entries.update((key, self._over(key, self._base(key))) for key in changed)
         present = [entry for entry in entries.values() if entry is not None]
         return sorted(present, key=lambda entry: entry.key) if changed else present
 
     def put(self, key: str, value: bytes) -> None:
         """Write a value in the overlay."""
-        self._base(key)
-        self._staged[key] = value
+        self._stage(key, value)
 
     def delete(self, key: str) -> None:
         """Take a key away in the overlay; one that is gone already is success."""
-        self._base(key)
-        self._staged[key] = None
+        self._stage(key, None)
 
     def changes(self) -> list[StoreChange]:
         """Return what differs from the store below, ordered by key, ready for its commit."""
@@ -53,6 +54,17 @@ class StagedStore:
             expect = base.revision if base else ABSENT
             result.append(Delete(key, expect) if value is None else Put(key, value, expect))
         return result
+
+    def _stage(self, key: str, value: bytes | None) -> None:
+        self._base(key)
+        if key not in self._staged:
+            insort(self._keys, key)
+        self._staged[key] = value
+
+    def _staged_below(self, prefix: str) -> list[str]:
+        end = prefix_end(prefix)
+        last = len(self._keys) if end is None else bisect_left(self._keys, end)
+        return self._keys[bisect_left(self._keys, prefix) : last]
 
     def _base(self, key: str) -> Entry | None:
         if key not in self._seen:
