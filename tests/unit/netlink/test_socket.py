@@ -14,7 +14,7 @@ from ductwork.kernel.netlink.tables import NEWLINK
 from ductwork.kernel.netns import BoundNamespace, Opener
 from ductwork.kernel.ports import KernelError
 from ductwork.model.names import Mac
-from ductwork.model.objects import HOST, Add, Bridge, LinkUp
+from ductwork.model.objects import HOST, Add, Bridge, LinkUp, LoopbackGuard
 
 UP = [links.set_up(index) for index in range(1, 4)]
 REQUEST, ACK = 1, 4
@@ -23,6 +23,11 @@ REQUEST, ACK = 1, 4
 def scripted(*script: Iterable[Reply | int]) -> tuple[NetlinkSocket, ScriptedSocket]:
     raw = ScriptedSocket(*script)
     return NetlinkSocket(raw), raw  # type: ignore[arg-type]
+
+
+def port(*script: Iterable[Reply | int]) -> RouteSocket:
+    space = BoundNamespace(-1, "", 0, scripted(*script)[0], cast(Opener, None))
+    return RouteSocket(space, {HOST: space}.__getitem__)
 
 
 def test_only_the_last_of_a_batch_is_acknowledged() -> None:
@@ -74,7 +79,9 @@ def test_each_question_has_its_answer() -> None:
         ]
     )
     one, two, three = sock.ask(UP)
-    assert [one, three] == [body, body]
+    assert not isinstance(one, Refusal)
+    assert not isinstance(three, Refusal)
+    assert (bytes(one), bytes(three)) == (body, body)
     assert isinstance(two, Refusal)
     assert two.errno == errno.ENODEV
 
@@ -117,10 +124,19 @@ def test_a_refused_dump_is_an_error(at_end: bool) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.EAGAIN])
 def test_a_lost_answer_makes_all_outcomes_unknown(number: int) -> None:
-    sock, _ = scripted([number])
-    space = BoundNamespace(-1, "", 0, sock, cast(Opener, None))
     bridge = Bridge(HOST, "b", 9, Mac("02:00:00:00:00:01"), 1500, "a", True, False)
     with pytest.raises(KernelError, match="unknown") as caught:
-        RouteSocket(space, {HOST: space}.__getitem__).apply([Add(bridge), Add(LinkUp(HOST, "lo"))])
+        port([number]).apply([Add(bridge), Add(LinkUp(HOST, "lo"))])
     assert caught.value.errno == number
     assert caught.value.doing == "adding bridge b and 1 more"
+
+
+def test_a_kernel_without_the_filter_is_told_in_words() -> None:
+    def refuse(s: list[int]) -> bytes:
+        return error(s[1], errno.ENOENT, "TC classifier not found")
+
+    (failure,) = port([refuse]).apply([Add(LoopbackGuard(HOST, "b", 9))])
+    assert failure is not None
+    assert failure.errno == errno.EOPNOTSUPP
+    assert "lacks module sch_ingress or cls_bpf" in failure.text
+    assert "TC classifier not found" in failure.text

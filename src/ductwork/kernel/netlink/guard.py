@@ -62,14 +62,11 @@ def add(ifindex: int, *, over: bool = False) -> tuple[Request, Request]:
 
     `over` puts it in the place of an older one of ours.
     """
-    place = TCMSG.pack(0, ifindex, 0xFFFF_0000, _CLSACT, 0)
+    place = TCMSG.pack(0, ifindex, 0xFFFF_0000, _CLSACT, 0) + _QDISC
+    made = TCMSG.pack(0, ifindex, _HANDLE, _INGRESS, _INFO) + _FILTER
     return (
-        Request(NEWQDISC, CREATE | EXCL, place + _QDISC),
-        Request(
-            NEWFILTER,
-            CREATE if over else CREATE | EXCL,
-            TCMSG.pack(0, ifindex, _HANDLE, _INGRESS, _INFO) + _FILTER,
-        ),
+        Request(NEWQDISC, CREATE | EXCL, place),
+        Request(NEWFILTER, CREATE if over else CREATE | EXCL, made),
     )
 
 
