@@ -61,11 +61,11 @@ def status(work: Work) -> HostStatus:
 def objects_of(work: Work, owners: Sequence[Owner], observer: Observer | None = None) -> list[ObjectStatus]:
     """List the kernel objects of some owners."""
     observer = observer or Observer(work.kernel)
-    return [
-        ObjectStatus(_title(work.state, owner), item, observer.exists(item))
-        for owner in owners
-        for item in plan_owner(work.state, owner)
-    ]
+    found = [(owner, item) for owner in owners for item in plan_owner(work.state, owner)]
+    # A link network has all of its objects inside sandboxes, which must be open to be looked into.
+    for place in dict.fromkeys(getattr(item, "ns", HOST) for _, item in found):
+        work.binder.bind(place, [work.state])
+    return [ObjectStatus(_title(work.state, owner), item, observer.exists(item)) for owner, item in found]
 
 
 def sandbox_objects(work: Work, sandbox: Sandbox) -> list[ObjectStatus]:

@@ -171,6 +171,8 @@ def _inspected(engine: Engine, name: str) -> dict[str, Any]:
         endpoint_value(e, network.name, state.sandbox(e.sandbox_id).name, state.ports_of(e.id))
         for e in state.endpoints_on(network.id)
     ]
+    if not driver_of(network.driver).has_gateway:  # then no end of it is in the host
+        endpoints = [{**e, "host_ifname": ""} for e in endpoints]
     objects = [object_value(o) for o in engine.network_objects(network)]
     return {**_value(network), "endpoints": endpoints, "objects": objects}
 
@@ -186,7 +188,9 @@ def _print_inspected(value: dict[str, Any]) -> None:
     click.echo("  " + "  ".join(f"{k} {v}" for k, v in extras.items()))
     for endpoint in value["endpoints"]:
         ports = "  ".join(_port(p) for p in endpoint["ports"])
-        place = f"{endpoint['host_ifname']} → {endpoint['sandbox']}:{endpoint['container_ifname']}"
+        outer = f"{endpoint['host_ifname']} → " if endpoint["host_ifname"] else ""
+        inner = f":{endpoint['container_ifname']}" if endpoint["container_ifname"] else ""
+        place = f"{outer}{endpoint['sandbox']}{inner}"
         click.echo(f"  {place}  {' '.join(endpoint['addresses'])}  {endpoint['mac']}  {ports}".rstrip())
     click.echo("  objects:")
     for item in value["objects"]:
