@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from errno import EBUSY
+from errno import EACCES, EBUSY, EEXIST, ENOENT
 from pathlib import PurePosixPath
 
 from ductwork.kernel.fake.faults import Faults
@@ -101,11 +102,11 @@ class FakeKernel:
         """Use the namespace at a path for a key."""
         path = self.names.get(path, path)
         if path in self.denied:
-            raise PermissionError(f"{path}: permission denied")
+            raise PermissionError(EACCES, os.strerror(EACCES), path)
         if path in self.files:
             raise ValueError(f"{path} is not a network namespace")
         if path not in self._paths:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), path)
         space = self._paths[path]
         before = self._bound.pop(key, None)
         self._bound[key] = (NamespaceInfo(space.cookie, path), space)
@@ -136,7 +137,7 @@ class FakeKernel:
         """Pin a new namespace."""
         self.faults.begin_file(f"create namespace {path}")
         if path in self._paths or path in self.files or path in self.names:
-            raise FileExistsError(path)
+            raise FileExistsError(EEXIST, os.strerror(EEXIST), path)
         self._paths[path] = self._new_namespace()
 
     def delete_namespace(self, path: str) -> None:
@@ -153,7 +154,7 @@ class FakeKernel:
         self.faults.begin_file(f"name namespace {path}")
         taken = path in self._paths or path in self.files
         if taken or self.names.get(path, points_to) != points_to:
-            raise FileExistsError(path)
+            raise FileExistsError(EEXIST, os.strerror(EEXIST), path)
         self.names[path] = points_to
 
     def namespace_paths(self, folder: str) -> list[str]:

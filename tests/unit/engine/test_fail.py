@@ -1,0 +1,177 @@
+"""The kernel refuses any step of any change: creations leave nothing behind, removals go on and tell all."""
+
+from __future__ import annotations
+
+from errno import EBUSY, EEXIST, ENOBUFS, ENODEV, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ESTALE
+
+import pytest
+from tests.unit.engine.histories import HISTORIES, IN_KERNEL, History, busy
+from tests.unit.engine.world import World, Worlds, network, ports, sandbox
+
+from ductwork.errors import (
+    Conflict,
+    Denied,
+    DuctworkError,
+    Exhausted,
+    FailedPrecondition,
+    Internal,
+    NotFound,
+    TeardownErrors,
+    Unavailable,
+)
+
+CREATIONS = [name for name in IN_KERNEL if not HISTORIES[name].finishes]
+REMOVALS = [name for name in IN_KERNEL if HISTORIES[name].finishes]
+
+
+def prepared(worlds: Worlds, history: History) -> World:
+    world = worlds()
+    world.engine.tidy()
+    history.setup(world)
+    return world
+
+
+def steps_of(worlds: Worlds, history: History) -> int:
+    world = prepared(worlds, history)
+    before = world.kernel.steps
+    history.act(world)
+    return world.kernel.steps - before
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+def test_a_creation_undoes_itself(worlds: Worlds, name: str) -> None:
+    history = HISTORIES[name]
+    for n in range(1, steps_of(worlds, history) + 1):
+        world = prepared(worlds, history)
+        before = world.picture()
+        world.kernel.fail_at(n, ENOMEM)
+        with pytest.raises(Exhausted):
+            history.act(world)
+        assert world.picture() == before, f"step {n} failed"
+        assert not world.engine.tidy()
+        history.act(world)
+        assert not world.engine.status().leftovers
+
+
+@pytest.mark.parametrize("name", CREATIONS)
+def test_an_undoing_that_fails_is_ended_by_the_next_change(worlds: Worlds, name: str) -> None:
+    history = HISTORIES[name]
+    total = steps_of(worlds, history)
+    for n in range(1, total + 1):
+        world = prepared(worlds, history)
+        before = world.picture()
+        for later in range(n, n + 3):
+            world.kernel.fail_at(later, ENOMEM)
+        with pytest.raises(DuctworkError):
+            history.act(world)
+        world.kernel.faults.reset()
+        world.engine.tidy()
+        assert world.picture() == before, f"steps {n} to {n + 2} failed"
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_a_removal_goes_on_and_is_finished_later(worlds: Worlds, name: str) -> None:
+    history = HISTORIES[name]
+    done = prepared(worlds, history)
+    history.act(done)
+    for n in range(1, steps_of(worlds, history) + 1):
+        world = prepared(worlds, history)
+        world.kernel.fail_at(n, EPERM)
+        with pytest.raises(TeardownErrors) as caught:
+            history.act(world)
+        assert len(caught.value.causes) == 1
+        assert world.store.scan("pending/")
+        assert world.engine.tidy(), "says that it finished what was left"
+        assert world.picture() == done.picture(), f"step {n} failed"
+
+
+def test_a_removal_tells_everything_that_failed(worlds: Worlds) -> None:
+    history = HISTORIES["remove sandboxes"]
+    world = prepared(worlds, history)
+    total = steps_of(worlds, history)
+    for n in range(1, total + 1):
+        world.kernel.fail_at(n, EBUSY)
+    with pytest.raises(TeardownErrors) as caught:
+        history.act(world)
+    assert len(caught.value.causes) > total // 2  # map elements are one step, and flows only follow them
+    text = str(caught.value)
+    assert "removing sandbox db, web, netns:guest" in text and "nft element" in text and "netns " in text
+
+
+@pytest.mark.parametrize(
+    ("errno", "kind"),
+    [
+        (EEXIST, Conflict),
+        (EPERM, Denied),
+        (EOPNOTSUPP, FailedPrecondition),
+        (ENODEV, NotFound),
+        (ENOENT, NotFound),
+        (ENOSPC, Exhausted),
+        (ENOBUFS, Unavailable),
+        (ESTALE, Internal),
+    ],
+)
+def test_the_kernels_answer_becomes_what_the_caller_should_do(
+    world: World, errno: int, kind: type[DuctworkError]
+) -> None:
+    busy(world)
+    world.kernel.fail_at(1, errno)
+    with pytest.raises(kind) as caught:
+        world.engine.connect("front", "db")
+    assert type(caught.value) is kind
+    assert "adding link dv-" in caught.value.message and caught.value.hint
+
+
+def test_a_namespace_that_cannot_be_made(world: World) -> None:
+    world.kernel.declare_namespace(str(world.host.netns_dir / "new"))
+    before = world.picture()["kernel"]
+    with pytest.raises(Conflict, match="adding netns"):
+        world.engine.create_sandbox(sandbox("new"))
+    assert world.picture()["kernel"] == before, "the stranger's namespace stays"
+
+
+def test_a_namespace_that_cannot_be_opened_is_taken_back(world: World) -> None:
+    before = world.kernel.snapshot()
+    world.kernel.denied.add(str(world.host.netns_dir / "new"))
+    with pytest.raises(Denied):
+        world.engine.create_sandbox(sandbox("new"))
+    assert world.kernel.snapshot() == before
+
+
+def test_removing_after_everything_vanished_is_success(worlds: Worlds) -> None:
+    """Somebody deleted our links, namespaces, hosts files and rules: nothing is left to be done."""
+    world = worlds()
+    before = world.kernel.snapshot()
+    busy(world)
+    for name in ("web", "db"):
+        world.kernel.forget_namespace(str(world.host.netns_dir / name))
+    world.kernel.forget_namespace("/run/netns/guest")
+    for link in list(world.kernel.host.links.values()):
+        if link.name.startswith(("dw-", "dv-")):
+            world.kernel.host.remove_link(link.ifindex)
+    world.kernel.host.tables.flush()
+    world.remove_all()
+    assert world.kernel.snapshot() == before
+
+
+def test_removing_after_a_flush_is_success(worlds: Worlds) -> None:
+    world = worlds()
+    before = world.kernel.snapshot()
+    busy(world)
+    world.kernel.host.tables.flush()
+    world.engine.unpublish("web", ports("8080"))
+    world.engine.disconnect("front", "web")
+    world.remove_all()
+    world.kernel.forget_namespace("/run/netns/guest")
+    assert world.kernel.snapshot() == before
+
+
+def test_the_uplink_went_before_the_last_network(worlds: Worlds) -> None:
+    """Its sysctls cannot be written back and need not be."""
+    world = worlds()
+    world.kernel.host.sysctls.values["net/ipv4/conf/eth0/forwarding"] = "1"
+    world.engine.create_network(network("n", "10.5.0.0/24", "fd00:5::/64"))
+    world.kernel.host.remove_link(2)
+    world.engine.remove_networks(["n"])
+    assert world.kernel.host.sysctls.values["net/ipv4/ip_forward"] == "0"
+    assert not world.store.scan("pending/")
