@@ -88,6 +88,7 @@ class TestAddresses:
         assert lab.addresses(BOX, "eth0") == ["10.60.0.2/24"]
         taken = replace(INSIDE, ifindex=9)
         assert lab.try_to(Change(new, taken)) == [errno.ENODEV]
+        assert lab.addresses(BOX, "eth0") == ["10.60.0.2/24"]
 
     def test_read(self, lab: NetlinkLab) -> None:
         lab.do(Add(INSIDE6))

@@ -22,7 +22,7 @@ from ductwork.kernel.netlink.owned import MANY
 from ductwork.kernel.netlink.socket import NetlinkSocket, raw_socket
 from ductwork.kernel.netlink.tables import GROUP_LINK
 from ductwork.model.names import Mac
-from ductwork.model.objects import HOST, Add, Change, LinkUp, Remove, Veth
+from ductwork.model.objects import HOST, Add, Change, LinkUp, NsKey, Remove, Veth
 
 PAIR = replace(VETH, master=0)
 
@@ -144,6 +144,16 @@ class TestErrors:
         lab.run(BOX, "ip", "link", "add", "eth0", "index", str(VETH.peer_ifindex), "type", "bridge")
         assert lab.try_to(Add(PAIR)) == [errno.EEXIST]
         assert "UP" not in lab.link(BOX, "eth0")["flags"]
+
+    @pytest.mark.parametrize("tolerant", [True, False])
+    def test_a_sandbox_that_is_not_open_fails_its_own_step_only(
+        self, lab: NetlinkLab, tolerant: bool
+    ) -> None:
+        lost = replace(PAIR, peer_ns=NsKey("lost"))
+        outcomes = lab.host.apply([Add(lost, tolerant), Add(BRIDGE, tolerant)])
+        assert outcomes[0] is not None
+        assert (outcomes[0].errno, outcomes[0].text) == (errno.ENOENT, "namespace lost is not open")
+        assert outcomes[1] is None
 
     def test_each_step_has_its_own_outcome(self, lab: NetlinkLab) -> None:
         assert lab.try_to(Add(BRIDGE), Add(BRIDGE), Add(VETH), Add(VETH), Add(GATEWAY)) == [

@@ -37,7 +37,7 @@ from ductwork.model.objects import (
     Veth,
 )
 
-# The descriptor of a namespace and a socket inside it.
+# Gives the descriptor of a namespace and a socket inside it, or raises KernelError when it is not open.
 Resolve: TypeAlias = Callable[[NsKey], tuple[int, NetlinkSocket]]
 Outcomes: TypeAlias = dict[int, KernelError]
 
@@ -98,30 +98,46 @@ def apply_batch(
     outcomes: Outcomes,
 ) -> None:
     """Do steps that need no look first. `places` index into `steps` and `outcomes`."""
-    first, then = Batch(), Batch()
+    batch = Batch()
     pairs: list[tuple[int, Veth]] = []
+    changes: list[tuple[int, Change]] = []
     for place in places:
         step = steps[place]
+        try:
+            batch.add(place, _requests(step, resolve))
+        except KernelError as error:
+            outcomes[place] = KernelError(error.errno, error.text, describe(step))
+            continue
         if isinstance(step, Change):
-            if type(step.old) is not type(step.new):
-                text = "one object cannot become another kind of object"
-                outcomes[place] = KernelError(EINVAL, text, describe(step))
-                continue
-            first.add(place, _adding(step.new, True, resolve))
-            then.add(place, _leaving(step.old, step.new))
-        elif isinstance(step, Add):
-            first.add(place, _adding(step.object, step.tolerant, resolve))
-            if isinstance(step.object, Veth):
-                pairs.append((place, step.object))
-        else:
-            first.add(place, removing(step.object))
-    first.run(sock, steps, outcomes)
+            changes.append((place, step))
+        elif isinstance(step, Add) and isinstance(step.object, Veth):
+            pairs.append((place, step.object))
+    batch.run(sock, steps, outcomes)
     if outcomes:
         _try_again(sock, steps, outcomes)
         _name_the_taken(sock, resolve, steps, outcomes)
     if pairs:
         settle_inner_ends(resolve, steps, pairs, outcomes)
-    then.run(sock, steps, outcomes)
+    leaving = Batch()
+    for place, change in changes:
+        if place not in outcomes:
+            leaving.add(place, _leaving(change.old, change.new))
+    leaving.run(sock, steps, outcomes)
+
+
+def _requests(step: Step, resolve: Resolve) -> Sequence[Request]:
+    """Put a step, of a change only its new object, into requests.
+
+    Raises:
+        KernelError: it cannot be done here.
+    """
+    if isinstance(step, Add):
+        return _adding(step.object, step.tolerant, resolve)
+    if isinstance(step, Change):
+        if type(step.old) is not type(step.new):
+            raise KernelError(EINVAL, "one object cannot become another kind of object", describe(step))
+        return _adding(step.new, True, resolve)
+    return removing(step.object)
 
 
 def _adding(item: KernelObject, tolerant: bool, resolve: Resolve) -> Sequence[Request]:

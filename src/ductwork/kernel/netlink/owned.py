@@ -74,27 +74,23 @@ def align_links(
     """Make links that must exist, or bring those of ours in line."""
     items = {place: _link_of(steps[place]) for place in places}
     found = look_up(sock, list(items.values()))
-    outer, fresh, standing = Batch(), [], []
-    for place, item in items.items():
-        state, error = _judge(steps[place], item, found.of(item))
-        if error is not None:
-            outcomes[place] = error
-        elif isinstance(item, Bridge):
-            outer.add(place, creating_bridge(item) if state is None else links.align_bridge(item, state))
-        elif state is None:
-            outer.add(place, creating_pair(item, resolve))
-            fresh.append((place, item))
-        else:
-            standing.append((place, item, state))
+    outer = Batch()
+    fresh: list[tuple[int, Veth]] = []
     inner: dict[NsKey, Batch] = {}
-    for place, veth, state in standing:
-        peer = _inner_end(resolve, veth, state)
-        if peer is None:
-            text = f"it is ours, but its other end is not link {veth.peer_ifindex} in {veth.peer_ns}"
-            outcomes[place] = KernelError(EEXIST, text, describe(steps[place]))
-            continue
-        outer.add(place, links.align_outer(veth, state))
-        inner.setdefault(veth.peer_ns, Batch()).add(place, links.align_inner(veth, peer))
+    for place, item in items.items():
+        try:
+            state = _judge(steps[place], item, found.of(item))
+            if isinstance(item, Bridge):
+                outer.add(place, creating_bridge(item) if state is None else links.align_bridge(item, state))
+            elif state is None:
+                outer.add(place, creating_pair(item, resolve))
+                fresh.append((place, item))
+            else:
+                peer = _inner_end(resolve, item, state)
+                outer.add(place, links.align_outer(item, state))
+                inner.setdefault(item.peer_ns, Batch()).add(place, links.align_inner(item, peer))
+        except KernelError as error:
+            outcomes[place] = KernelError(error.errno, error.text, describe(steps[place]))
     outer.run(sock, steps, outcomes)
     settle_inner_ends(resolve, steps, fresh, outcomes)
     for key, batch in inner.items():
@@ -107,31 +103,31 @@ def _link_of(step: Step) -> _Link:
     return item
 
 
-def _judge(
-    step: Step, item: _Link, candidates: Sequence[LinkState]
-) -> tuple[LinkState | None, KernelError | None]:
-    """Say which link is to be brought in line; none and no error means that it is to be made."""
+def _judge(step: Step, item: _Link, candidates: Sequence[LinkState]) -> LinkState | None:
+    """Say which link is to be brought in line; None when it is to be made.
+
+    Raises:
+        KernelError: neither is possible.
+    """
     kind = "bridge" if isinstance(item, Bridge) else "veth"
+    old: _Link = item
     if isinstance(step, Change):
-        if not _same_link(step.old, item):
-            return None, KernelError(EINVAL, "a link keeps its name, index and other end", describe(step))
+        if not isinstance(step.old, (Bridge, Veth)) or not _same_link(step.old, item):
+            raise KernelError(EINVAL, "a link keeps its name, index and other end", describe(step))
         old = step.old
-    else:
-        old = item
-    assert isinstance(old, (Bridge, Veth))
     for state in candidates:
         if state.ifindex == item.ifindex and state.kind == kind and links.is_ours(old, state):
-            return state, None
+            return state
     if isinstance(step, Change):
-        return None, KernelError(ENODEV, f"there is no link {item.name} of ours", describe(step))
+        raise KernelError(ENODEV, f"there is no link {item.name} of ours", describe(step))
     if candidates:
         other = candidates[-1]
         text = f"link {other.name} with index {other.ifindex} exists and is not the one we made"
-        return None, KernelError(EEXIST, text, describe(step))
-    return None, None
+        raise KernelError(EEXIST, text, describe(step))
+    return None
 
 
-def _same_link(old: object, new: _Link) -> bool:
+def _same_link(old: _Link, new: _Link) -> bool:
     match old, new:
         case Bridge(), Bridge():
             return (old.name, old.ifindex) == (new.name, new.ifindex)
@@ -147,15 +143,20 @@ def _same_link(old: object, new: _Link) -> bool:
             return False
 
 
-def _inner_end(resolve: Resolve, veth: Veth, outer: LinkState) -> LinkState | None:
-    """Find the other end where it should be: each end must name the other."""
-    if outer.peer_ifindex != veth.peer_ifindex:
-        return None
-    (answer,) = resolve(veth.peer_ns)[1].ask([links.get_by_index(veth.peer_ifindex)])
-    if isinstance(answer, Refusal):
-        return None
-    state = links.decode(answer)
-    return state if state.kind == "veth" and state.peer_ifindex == veth.ifindex else None
+def _inner_end(resolve: Resolve, veth: Veth, outer: LinkState) -> LinkState:
+    """Find the other end where it should be: each end must name the other.
+
+    Raises:
+        KernelError: it is elsewhere.
+    """
+    if outer.peer_ifindex == veth.peer_ifindex:
+        (answer,) = resolve(veth.peer_ns)[1].ask([links.get_by_index(veth.peer_ifindex)])
+        if not isinstance(answer, Refusal):
+            state = links.decode(answer)
+            if state.kind == "veth" and state.peer_ifindex == veth.ifindex:
+                return state
+    text = f"it is ours, but its other end is not link {veth.peer_ifindex} in {veth.peer_ns}"
+    raise KernelError(EEXIST, text, f"looking for {veth.peer_name}")
 
 
 # -- links removed -------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class RouteSocket:
 
     Args:
         space: the namespace; whoever opened it closes it.
-        resolve: gives the namespace of another key, where the inner end of a pair is.
+        resolve: gives the namespace of another key, where the inner end of a pair is; KeyError for none.
     """
 
     def __init__(self, space: BoundNamespace, resolve: Callable[[NsKey], BoundNamespace]) -> None:
@@ -58,7 +58,10 @@ class RouteSocket:
         self._resolve = resolve
 
     def _peer(self, key: NsKey) -> tuple[int, NetlinkSocket]:
-        space = self._resolve(key)
+        try:
+            space = self._resolve(key)
+        except KeyError as error:
+            raise KernelError(errno.ENOENT, f"namespace {key} is not open", f"reaching {key}") from error
         return space.fd, space.rtnetlink
 
     def apply(self, steps: Sequence[Step]) -> list[KernelError | None]:
