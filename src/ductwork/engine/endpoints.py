@@ -12,6 +12,7 @@ from ductwork.engine.addresses import endpoint_addresses
 from ductwork.engine.change import Direction
 from ductwork.engine.planner import endpoint_owner, namespace_key, network_owner, port_owner, sandbox_owner
 from ductwork.engine.publishing import choose_ports
+from ductwork.engine.static_routes import check_routes
 from ductwork.engine.work import Work
 from ductwork.errors import Conflict, Exhausted, FailedPrecondition, InvalidArgument
 from ductwork.kernel.ports import LinkInfo
@@ -68,6 +69,7 @@ def attach(work: Work, network: Network, sandbox: Sandbox, spec: ConnectSpec, to
     links = _links(work, sandbox)
     identity = str(uuid4())
     before = work.state.endpoints_in(sandbox.id)
+    check_routes(network, before, spec.routes)
     if not before:
         sandbox = _respect_own_default(work, sandbox)
     endpoint = Endpoint(

@@ -24,6 +24,7 @@ from ductwork.engine.state import HostRecord, State
 from ductwork.engine.targets import Binder, Targets
 from ductwork.engine.topology import TopologyPlan
 from ductwork.engine.work import Work
+from ductwork.errors import DuctworkError
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.entering import exec_in_namespace
 from ductwork.kernel.ports import Kernel, KernelError
@@ -35,7 +36,7 @@ from ductwork.model.port_mapping import PortMapping, PortRequest
 from ductwork.model.sandbox import Mode, Sandbox
 from ductwork.model.topology import Topology
 from ductwork.model.view import HostView
-from ductwork.plan.describe import describe_steps
+from ductwork.plan.describe import describe_steps, with_names
 from ductwork.store.lock import HostLock
 from ductwork.store.protocol import Store
 from ductwork.store.staged import StagedStore
@@ -157,6 +158,9 @@ class Engine:
                     result = use_case(work)
                     self.report.names = work.change.sandbox_names()
                     self.report.steps = work.change.steps() if self.plan_only else work.change.commit()
+                except DuctworkError as error:
+                    error.message = with_names(error.message, self.report.names)
+                    raise
                 finally:
                     self.targets.expected.clear()
                     self.report.notes += work.change.notes

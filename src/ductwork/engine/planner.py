@@ -150,11 +150,12 @@ def _plan_sandbox(state: State, sandbox: Sandbox) -> list[KernelObject]:
 
 
 def _default_routes(state: State, sandbox: Sandbox, key: NsKey) -> list[KernelObject]:
-    """One default route of each family, by the endpoint that wins it."""
+    """One default route of each family, by the endpoint that wins it, unless another was declared or found."""
     candidates = [(e, state.network(e.network_id)) for e in state.endpoints_in(sandbox.id)]
+    declared = {route.destination for endpoint, _ in candidates for route in endpoint.routes}
     routes: list[KernelObject] = []
     for version, everywhere in ((4, IPv4Network("0.0.0.0/0")), (6, IPv6Network("::/0"))):
-        if version in sandbox.own_default:
+        if version in sandbox.own_default or everywhere in declared:
             continue
         winner = elect_gateway(candidates, version)
         if winner is not None:

@@ -153,7 +153,7 @@ class Binder:
     def _process(self, pid: int, target: str) -> Place:
         try:
             pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (OSError, OverflowError):  # no such process, or a number that can be none
             raise NotFound(f"{target}: there is no process {pid}", hint="is it still running?") from None
         same_files = _same_files(pid)
         return Place(f"/proc/{pid}/ns/net", "" if same_files else f"pid:{pid}", pidfd)

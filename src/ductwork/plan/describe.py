@@ -101,11 +101,11 @@ def describe_step(step: Step) -> str:
 
 def describe_steps(steps: Iterable[Step], names: Mapping[str, str] | None = None) -> list[str]:
     """Write steps one a line; `names` says what to call the namespaces."""
-    known = sorted((names or {}).items())
-    lines = []
-    for step in steps:
-        line = describe_step(step)
-        for key, name in known:
-            line = line.replace(key, name)
-        lines.append(line)
-    return lines
+    return [with_names(describe_step(step), names or {}) for step in steps]
+
+
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """Write names for the keys of namespaces."""
+    for key, name in names.items():
+        text = text.replace(key, name)
+    return text
