@@ -7,7 +7,7 @@ import sys
 import click
 
 from ductwork import __version__
-from ductwork.frontends.cli import endpoint, look
+from ductwork.frontends.cli import endpoint, look, topology
 from ductwork.frontends.cli.common import Context, run
 from ductwork.frontends.cli.network import network_group
 from ductwork.frontends.cli.sandbox import sandbox_group
@@ -37,6 +37,9 @@ for command in (
     look.inspect,
     look.status,
     look.graph,
+    topology.up,
+    topology.diff,
+    topology.down,
 ):
     duct.add_command(command)
 

@@ -96,7 +96,7 @@ def run(group: click.Group, argv: list[str]) -> int:
     """Run the command line and return the exit code; a person never sees a traceback."""
     context = Context()
     try:
-        group.main(argv, prog_name="duct", standalone_mode=False, obj=context)
+        code = group.main(argv, prog_name="duct", standalone_mode=False, obj=context)
     except DuctworkError as error:
         return fail(error, context.json or "--json" in argv)
     except click.exceptions.Exit as stop:
@@ -120,4 +120,5 @@ def run(group: click.Group, argv: list[str]) -> int:
             f"unforeseen: {type(error).__name__}: {error}; set DUCTWORK_DEBUG=1 and run it again to report it"
         )
         return 1
-    return 0
+    # Without its standalone mode click returns the code of an Exit, and a command's value otherwise.
+    return code if isinstance(code, int) else 0
