@@ -140,7 +140,11 @@ def _network(network: Network, endpoints: tuple[EndpointView, ...]) -> NetworkVi
 def _endpoint(work: Work, endpoint: Endpoint, network: Network, names: dict[str, str]) -> EndpointView:
     siblings = work.state.endpoints_in(endpoint.sandbox_id)
     pairs = [(e, work.state.network(e.network_id)) for e in siblings]
-    winners = {w[0].id for w in (elect_gateway(pairs, 4), elect_gateway(pairs, 6)) if w is not None}
+    sandbox = work.state.sandbox_or_none(endpoint.sandbox_id)
+    # A default route that was there before us stays, and then none of ours is the way out.
+    versions = {4, 6} - set(sandbox.own_default if sandbox else ())
+    elected = [elect_gateway(pairs, version) for version in versions]
+    winners = {winner[0].id for winner in elected if winner is not None}
     return EndpointView(
         names.get(endpoint.sandbox_id, "?"),
         network.name,
