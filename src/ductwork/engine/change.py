@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import uuid4
 
+from ductwork.drivers.registry import driver_of
 from ductwork.engine.executor import Executor, target_of
 from ductwork.engine.planner import Owner, namespace_key, plan_owner
 from ductwork.engine.state import State
@@ -96,13 +97,10 @@ class Change:
         return [owner.partition("/")[2] for owner in self.owners if owner.startswith("sandbox/")]
 
     def sandbox_names(self) -> dict[str, str]:
-        """Return the names of the touched sandboxes by the keys of their namespaces."""
+        """Return the names of the sandboxes that steps may be in by the keys of their namespaces."""
         names: dict[str, str] = {}
-        for owner in self.owners:
-            kind, _, identity = owner.partition("/")
-            for state in (self.before, self.state):
-                if kind == "endpoint" and (endpoint := state.endpoint_or_none(identity)) is not None:
-                    identity = endpoint.sandbox_id
+        for state in (self.before, self.state):
+            for identity in dict.fromkeys(i for owner in self.owners for i in _sandboxes_of(state, owner)):
                 sandbox = state.sandbox_or_none(identity)
                 if sandbox is not None:
                     names[f"sandbox/{sandbox.id}"] = sandbox.name
@@ -155,6 +153,19 @@ class Change:
             self.notes.append(str(error))
             return
         self.store.commit([*_restore(journal), Delete(key)])
+
+
+def _sandboxes_of(state: State, owner: Owner) -> list[str]:
+    kind, _, identity = owner.partition("/")
+    if kind == "sandbox":
+        return [identity]
+    if kind == "endpoint":
+        endpoint = state.endpoint_or_none(identity)
+        return [] if endpoint is None else [endpoint.sandbox_id]
+    network = state.network_or_none(identity) if kind == "network" else None
+    if network is not None and driver_of(network.driver).couples_endpoints:
+        return [endpoint.sandbox_id for endpoint in state.endpoints_on(network.id)]
+    return []
 
 
 def _reachable(steps: Sequence[Step], binder: Binder, states: Sequence[State]) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -24,6 +24,7 @@ from ductwork.model.objects import PROTOCOL
 from ductwork.model.port_mapping import PortRequest
 from ductwork.model.sandbox import Mode, Sandbox
 from ductwork.plan import names
+from ductwork.plan.gateway import elect_gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,7 @@ def attach(work: Work, network: Network, sandbox: Sandbox, spec: ConnectSpec, to
     identity = str(uuid4())
     before = work.state.endpoints_in(sandbox.id)
     check_routes(network, before, spec.routes)
-    if not before:
-        sandbox = _respect_own_default(work, sandbox)
+    sandbox = _respect_own_default(work, sandbox, before)
     endpoint = Endpoint(
         id=identity,
         network_id=network.id,
@@ -218,13 +218,16 @@ def _mac(work: Work, network: Network, sandbox: Sandbox, spec: ConnectSpec) -> M
     return spec.mac
 
 
-def _respect_own_default(work: Work, sandbox: Sandbox) -> Sandbox:
-    """Note which default routes the sandbox has already from somebody else: those stay."""
+def _respect_own_default(work: Work, sandbox: Sandbox, before: Sequence[Endpoint]) -> Sandbox:
+    """Note which default routes the sandbox has from somebody else: those stay, unless ours were first."""
     key = namespace_key(work.state, sandbox)
     if sandbox.mode is not Mode.FOREIGN or work.kernel.bound(key) is None:
         return sandbox
     routes = work.kernel.route(key).routes()
     theirs = {r.dst.version for r in routes if r.dst.prefixlen == 0 and r.protocol != PROTOCOL}
+    if before:
+        pairs = [(e, work.state.network(e.network_id)) for e in before]
+        theirs = {v for v in theirs if v in sandbox.own_default or elect_gateway(pairs, v) is None}
     changed = replace(sandbox, own_default=tuple(sorted(theirs)))
     if changed != sandbox:
         work.state.put_sandbox(changed)

@@ -36,6 +36,7 @@ class Observer:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._spaces: dict[NsKey, _Space] = {}
+        self._folders: dict[str, set[str]] = {}
         self._sets: dict[tuple[NsKey, str], dict[tuple[NftField, ...], NftElement]] = {}
 
     def leftovers(self, known: set[str]) -> list[LinkInfo]:
@@ -46,7 +47,9 @@ class Observer:
     def exists(self, item: KernelObject) -> bool:
         """Say whether an object is there, with the values it should have."""
         match item:
-            case PinnedNamespace() | NamespaceName():
+            case PinnedNamespace():
+                return item.path in self._pinned(str(Path(item.path).parent))
+            case NamespaceName():
                 return Path(item.path).exists()
             case Bridge() | Veth():
                 return self._link(item)
@@ -62,6 +65,11 @@ class Observer:
                 return item in self._foreign
             case HostsEntries():
                 return True  # a file's content is the container's own to change
+
+    def _pinned(self, folder: str) -> set[str]:
+        if folder not in self._folders:
+            self._folders[folder] = set(self._kernel.namespace_paths(folder))
+        return self._folders[folder]
 
     @cached_property
     def _foreign(self) -> tuple[ForeignAccept, ...]:

@@ -150,7 +150,7 @@ def _plan_sandbox(state: State, sandbox: Sandbox) -> list[KernelObject]:
 
 
 def _default_routes(state: State, sandbox: Sandbox, key: NsKey) -> list[KernelObject]:
-    """One default route of each family, by the endpoint that wins it, unless another was declared or found."""
+    """One default route of each family, by the endpoint that wins it, unless one was declared or found."""
     candidates = [(e, state.network(e.network_id)) for e in state.endpoints_in(sandbox.id)]
     declared = {route.destination for endpoint, _ in candidates for route in endpoint.routes}
     routes: list[KernelObject] = []

@@ -13,7 +13,7 @@ Keys, all below one root:
     port-cursor                        -> last ephemeral host port given
     foreign/NETWORK/NUMBER             ForeignAccept
     count/NETWORK                      -> number of endpoints
-    slot                               -> last slot given
+    slot                               -> how many slots were given
     pending/ID                         Journal entry of a change under way
 """
 
@@ -262,9 +262,13 @@ class State:
 
     def next_slot(self) -> int:
         """Give a slot that no living object has; they come round again after nine million."""
-        slot = (int(self._text("slot") or "0") + 1) % SLOTS
-        self._put("slot", str(slot))
-        return slot
+        number = int(self._text("slot") or "0") + 1
+        if number >= SLOTS:
+            taken = {n.slot for n in self.networks()} | {e.slot for e in self.endpoints()}
+            while number % SLOTS in taken:
+                number += 1
+        self._put("slot", str(number))
+        return number % SLOTS
 
     # -- addresses and ports ---------------------------------------------------------------------------
 
