@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ductwork import ConnectSpec, Endpoint, Engine, InvalidArgument, PortMapping, parse_mac
+from ductwork.drivers.registry import driver_of
 from ductwork.frontends.cli.common import Context, shared_options
 from ductwork.frontends.cli.output import endpoint_value, port_value
 from ductwork.frontends.cli.parse import parse_addresses, parse_all_ports, parse_route
@@ -128,10 +129,13 @@ def _value(engine: Engine, endpoint: Endpoint, network: str, target: str) -> dic
 
 
 def _sentence(engine: Engine, endpoint: Endpoint, network: str, target: str) -> str:
+    state = engine.state()
     addresses = " ".join(str(a) for a in endpoint.addresses)
     where = f" as {endpoint.container_ifname} {addresses}" if endpoint.container_ifname else ""
+    if not driver_of(state.network(endpoint.network_id).driver).own_stack:
+        where = ", the host's own stack (unisolated)"
     text = f"connected {target} to {network}{where}"
-    return "\n".join([text, *(f"  published {p}" for p in engine.state().ports_of(endpoint.id))])
+    return "\n".join([text, *(f"  published {p}" for p in state.ports_of(endpoint.id))])
 
 
 def _ports(head: str, mappings: tuple[PortMapping, ...]) -> str:

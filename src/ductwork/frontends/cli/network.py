@@ -150,8 +150,10 @@ def _value(network: Network) -> dict[str, Any]:
 
 
 def _sentence(verb: str, network: Network) -> str:
-    subnets = ", ".join(str(s.cidr) for s in network.subnets)
-    return f"{verb} network {network.name} ({network.driver}{f', {subnets}' if subnets else ''})"
+    words = [network.driver, *(str(s.cidr) for s in network.subnets)]
+    if network.driver == "host":
+        words.append("unisolated")
+    return f"{verb} network {network.name} ({', '.join(words)})"
 
 
 def _remarks(network: Network) -> list[str]:
