@@ -223,7 +223,13 @@ def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
         back = journal.direction is Direction.UNDO
         wanted, other = (then, now) if back else (now, then)
         owners = [Owner(o) for o in journal.owners]
-        steps = diff(_plan(other, owners), _plan(wanted, owners), tolerant=True)
+        was = _plan(other, owners)
+        # A namespace that this change did not make and somebody has deleted since is not made again.
+        steps = [
+            step
+            for step in diff(was, _plan(wanted, owners), tolerant=True)
+            if not (isinstance(step, Add) and isinstance(step.object, PinnedNamespace) and step.object in was)
+        ]
         steps = _without_lost_table(_reachable(steps, binder, [now, then]), executor.kernel)
         executor.run_all(steps, f"recovering: {journal.what}")
         store.commit([*(_restore(journal) if back else []), Delete(entry.key)])

@@ -126,6 +126,7 @@ def forget_unused(work: Work, sandbox: Sandbox) -> None:
         work.state.endpoints_in(sandbox.id)
         or work.state.linked_from(sandbox.id)
         or work.state.links(sandbox.id)
+        or work.state.sharers(sandbox.id)
     ):
         return
     work.state.delete_sandbox(sandbox)

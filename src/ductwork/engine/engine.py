@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from ductwork.engine import endpoints, look, networks, publishing, sandboxes
 from ductwork.engine import topology as topologies
-from ductwork.engine.change import Change, recover
+from ductwork.engine.change import Change, Direction, recover
 from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.executor import Executor, explain
 from ductwork.engine.networks import NetworkUpdate
@@ -156,6 +156,10 @@ class Engine:
                 work = self._work(what)
                 try:
                     result = use_case(work)
+                    if self.targets.dead and not self.plan_only:
+                        self._forget_dead()
+                        work = self._work(what)
+                        result = use_case(work)
                     self.report.names = work.change.sandbox_names()
                     self.report.steps = work.change.steps() if self.plan_only else work.change.commit()
                 except DuctworkError as error:
@@ -163,6 +167,7 @@ class Engine:
                     raise
                 finally:
                     self.targets.expected.clear()
+                    self.targets.dead.clear()
                     self.report.notes += work.change.notes
                 return result
 
@@ -202,6 +207,15 @@ class Engine:
             refresh.change.commit()
         self.report = Report()
         return notes
+
+    def _forget_dead(self) -> None:
+        """Forget containers that were started anew: what the old ones had is not the new ones'."""
+        work = self._work("forgetting dead containers")
+        work.change.direction = Direction.FINISH
+        for sandbox in map(work.state.sandbox_or_none, dict.fromkeys(self.targets.dead)):
+            if sandbox is not None:
+                sandboxes.forget(work, sandbox)
+        work.change.commit()
 
     def _sweep(self) -> list[str]:
         work = self._work("forgetting dead containers")

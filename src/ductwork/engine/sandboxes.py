@@ -101,9 +101,8 @@ def remove(work: Work, names: Sequence[str]) -> list[Sandbox]:
     work.change.direction = Direction.FINISH
     gone = [work.targets.known(work.state, name) for name in names]
     going = {sandbox.id for sandbox in gone}
-    sharing = [s for s in work.state.sandboxes() if s.other and s.id not in going]
     for sandbox in gone:
-        users = [s.name for s in sharing if s.other == sandbox.id]
+        users = [s.name for s in work.state.sharers(sandbox.id) if s.id not in going]
         if users:
             raise FailedPrecondition(
                 f"{', '.join(users)} share the stack of {sandbox.name}",
@@ -115,12 +114,18 @@ def remove(work: Work, names: Sequence[str]) -> list[Sandbox]:
 
 
 def forget(work: Work, sandbox: Sandbox) -> None:
-    """Take a sandbox away with its endpoints, links and names."""
+    """Take a sandbox away with its endpoints, links and names, and with those that live in its stack."""
+    for sharer in work.state.sharers(sandbox.id):
+        forget(work, sharer)
     knowing = work.state.linked_from(sandbox.id)
+    related = {*knowing, *(known.sandbox_id for known in work.state.links(sandbox.id)), sandbox.other}
     for endpoint in work.state.endpoints_in(sandbox.id):
         endpoints.drop(work, endpoint)
     work.change.touch(sandbox_owner(sandbox.id), *(sandbox_owner(other) for other in knowing))
     work.state.delete_sandbox(sandbox)
+    for other in map(work.state.sandbox_or_none, sorted(related)):
+        if other is not None:
+            endpoints.forget_unused(work, other)
 
 
 def adopt(work: Work, target: str, name: str = "") -> Sandbox:
@@ -178,6 +183,8 @@ def unlink(work: Work, target: str, alias: str) -> None:
     work.change.direction = Direction.FINISH
     work.state.delete_link(sandbox.id, links[0])
     work.change.touch(sandbox_owner(sandbox.id))
+    for one in (sandbox, work.state.sandbox(links[0].sandbox_id)):
+        endpoints.forget_unused(work, one)
 
 
 def sweep(work: Work) -> list[str]:
@@ -197,8 +204,8 @@ def sweep(work: Work) -> list[str]:
         if ends and present.issuperset(ends):
             continue
         if work.binder.look(sandbox, namespace_key(work.state, sandbox)) is Life.DEAD:
+            dead += [sandbox.name, *(sharer.name for sharer in work.state.sharers(sandbox.id))]
             forget(work, sandbox)
-            dead.append(sandbox.name)
     return dead
 
 

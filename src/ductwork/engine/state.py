@@ -5,6 +5,7 @@ Keys, all below one root:
     host                               HostRecord
     network/ID                         Network            network-name/NAME -> ID
     sandbox/ID                         Sandbox            sandbox-name/NAME -> ID, cookie/COOKIE -> ID
+    shared-by/OTHER/ID                 -> ""              the sandboxes that share another's stack
     endpoint/ID                        Endpoint
     attached/NETWORK/SANDBOX           -> endpoint ID     attached-to/SANDBOX/NETWORK -> endpoint ID
     lease/NETWORK/VERSION/HEX          -> endpoint ID     cursor/NETWORK/VERSION -> last address given
@@ -186,6 +187,8 @@ class State:
             self._forget_cookie(before)
         if sandbox.cookie and sandbox.mode in {Mode.OWN, Mode.FOREIGN}:
             self._put(f"cookie/{sandbox.cookie}", sandbox.id)
+        if sandbox.other:
+            self._put(f"shared-by/{sandbox.other}/{sandbox.id}", "-")
         self._put(f"sandbox/{sandbox.id}", sandbox)
         self._put(f"sandbox-name/{sandbox.name}", sandbox.id)
 
@@ -193,6 +196,7 @@ class State:
         """Forget a sandbox and its links, in both directions."""
         self.store.delete(f"sandbox/{sandbox.id}")
         self.store.delete(f"sandbox-name/{sandbox.name}")
+        self.store.delete(f"shared-by/{sandbox.other}/{sandbox.id}")
         self._forget_cookie(sandbox)
         for link in self.links(sandbox.id):
             self.delete_link(sandbox.id, link)
@@ -200,6 +204,11 @@ class State:
             for link in self.links(other):
                 if link.sandbox_id == sandbox.id:
                     self.delete_link(other, link)
+
+    def sharers(self, sandbox_id: str) -> list[Sandbox]:
+        """Return the sandboxes that share this one's stack."""
+        found = self.store.scan(f"shared-by/{sandbox_id}/")
+        return [self.sandbox(entry.key.rsplit("/", 1)[1]) for entry in found]
 
     def _forget_cookie(self, sandbox: Sandbox) -> None:
         # After a reboot the numbers begin anew, and another sandbox may have this one's.

@@ -176,13 +176,19 @@ def _same_files(pid: int) -> bool:
 
 
 class Targets:
-    """Reads TARGET words against what exists."""
+    """Reads TARGET words against what exists.
+
+    Attributes:
+        expected: namespaces that the change under way is going to make.
+        dead: sandboxes that were found dead while somebody else has come by their name.
+    """
 
     def __init__(self, host: Host, binder: Binder, engines: ContainerEngines) -> None:
         self.host = host
         self.binder = binder
         self.engines = engines
         self.expected: set[NsKey] = set()
+        self.dead: list[str] = []
 
     def expect(self, state: State, sandbox: Sandbox) -> None:
         """Take a sandbox for alive that the change under way is going to make."""
@@ -256,12 +262,11 @@ class Targets:
             sandbox = state.find_sandbox(name)
             if sandbox is None:
                 continue
-            gone = sandbox.mode is Mode.FOREIGN and not self.binder.bind(
-                namespace_key(state, sandbox), [state]
-            )
-            if not gone:
-                self._refuse_ambiguous(text, sandbox)
-                return sandbox
+            if sandbox.mode is Mode.FOREIGN and not self.binder.bind(namespace_key(state, sandbox), [state]):
+                self.dead.append(sandbox.id)
+                continue
+            self._refuse_ambiguous(text, sandbox)
+            return sandbox
         return None
 
     def _refuse_ambiguous(self, text: str, sandbox: Sandbox) -> None:
