@@ -22,14 +22,16 @@ _RA_PROTOCOL = 9  # RTPROT_RA: a route learned from a router advertisement
 def activate(work: Work, versions: set[int]) -> None:
     """Make the host ready for a network that routes these IP versions."""
     record = work.state.host() or HostRecord(work.host_id)
-    have = {s.version for s in record.sysctls}
+    # What was left on for others when the last network went has become the host's own setting.
+    kept = record.sysctls if record.active else ()
+    have = {s.version for s in kept}
     added: list[SysctlBefore] = []
     if 4 in versions and 4 not in have:
         added += _forwarding4(work)
     if 6 in versions and 6 not in have:
         added += _forwarding6(work)
     chains = record.forward_chains if record.active else tuple(_forward_chains(work))
-    new = replace(record, active=True, sysctls=record.sysctls + tuple(added), forward_chains=chains)
+    new = replace(record, active=True, sysctls=kept + tuple(added), forward_chains=chains)
     if new != record:
         work.state.put_host(new)
         work.change.touch(THE_HOST)

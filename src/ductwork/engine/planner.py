@@ -87,9 +87,10 @@ def plan_owner(state: State, owner: Owner) -> list[KernelObject]:
 
 
 def all_owners(state: State) -> list[Owner]:
-    """Return every owner the store knows."""
+    """Return every owner the store knows; the host itself counts while a network needs something of it."""
+    record = state.host()
     return [
-        THE_HOST,
+        *([THE_HOST] if record is not None and record.active else []),
         *(network_owner(n.id) for n in state.networks()),
         *(sandbox_owner(s.id) for s in state.sandboxes()),
         *(endpoint_owner(e.id) for e in state.endpoints()),
@@ -99,10 +100,13 @@ def all_owners(state: State) -> list[Owner]:
 
 def _plan_host(state: State) -> list[KernelObject]:
     record = state.host()
-    if record is None or not record.active:
+    if record is None:
         return []
-    switches: list[KernelObject] = [Sysctl(HOST, s.path, s.value, s.before) for s in record.sysctls]
-    return [*switches, Ruleset(HOST, record.id, render_ruleset(record.id))]
+    # Without a network, what is still on record stays as it is for somebody else: nothing to write back.
+    switches: list[KernelObject] = [
+        Sysctl(HOST, s.path, s.value, s.before if record.active else None) for s in record.sysctls
+    ]
+    return [*switches, Ruleset(HOST, record.id, render_ruleset(record.id))] if record.active else switches
 
 
 def _plan_network(state: State, network: Network) -> list[KernelObject]:
