@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,17 @@ class Inside(Namespace):
 class Scene:
     """A host under test, taken down before and after.
 
-    Leaving the block removes every sandbox and network through `duct`, and compares the host with what it was.
+    Leaving the block removes every sandbox and network through `duct`, and compares the host with before.
+
+    Args:
+        env: what `duct` needs to find container engines.
     """
 
-    def __init__(self, host: LabHost) -> None:
+    def __init__(self, host: LabHost, env: Mapping[str, str] | None = None) -> None:
         self.host = host
+        self.env = env or {}
+        # Link-local addresses of others' bridges are "tentative" for a second and become usable by themselves.
+        wait_until(lambda: not _tentative(host), f"{host.name} settled")
         self.before = host.snapshot()
         self._inside: dict[str, Inside] = {}
 
@@ -97,12 +103,12 @@ class Scene:
 
     def remove_all(self) -> None:
         """Remove every sandbox and network that `duct` lists."""
-        known = [s["name"] for s in self.host.duct_json("sandbox", "ls") if s["id"]]
+        known = [s["name"] for s in self.host.duct_json("sandbox", "ls", env=self.env) if s["id"]]
         if known:
-            self.host.duct("sandbox", "rm", *known)
-        networks = [n["name"] for n in self.host.duct_json("network", "ls")]
+            self.host.duct("sandbox", "rm", *known, env=self.env)
+        networks = [n["name"] for n in self.host.duct_json("network", "ls", env=self.env)]
         if networks:
-            self.host.duct("network", "rm", *networks)
+            self.host.duct("network", "rm", *networks, env=self.env)
 
     def changes(self) -> str:
         """Show what differs on the host from the beginning; empty when nothing does."""
@@ -143,6 +149,11 @@ def set_bridge_nf(host: LabHost, value: int) -> None:
         host.bridge_nf(value)
     elif value:
         pytest.skip("br_netfilter is not loaded: bridge-nf-call-iptables cannot be 1")
+
+
+def _tentative(host: LabHost) -> list[str]:
+    links = host.ip("addr", "show")
+    return [a["local"] for link in links for a in link.get("addr_info", []) if a.get("tentative")]
 
 
 def refused(host: LabHost, *words: str) -> Result:
@@ -202,7 +213,7 @@ with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, so
 
 @contextlib.contextmanager
 def udp_client(ns: Namespace, address: object, port: int) -> Iterator[Callable[[], str | None]]:
-    """Ask a `udp_echo` again and again from one socket: gives what asks once, and returns the server's text."""
+    """Keep one socket to a `udp_echo`: gives what asks once and returns the server's text."""
     pipe = subprocess.PIPE
     words = (sys.executable, "-ISc", _UDP_CLIENT, str(address), str(port))
     process = ns.popen(*words, stdin=pipe, stdout=pipe)

@@ -2,7 +2,7 @@
 
 outside 198.51.100.1 ── underlay ── h1 (192.0.2.1)
                                      |- dw-…   ours            ── app
-                                     `- theirs 172.30.0.1/24   ── guest   somebody else's bridge, NAT by its owner
+                                     `- theirs 172.30.0.1/24   ── guest   somebody else's bridge and NAT
 """
 
 import pytest

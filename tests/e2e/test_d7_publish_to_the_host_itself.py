@@ -1,4 +1,4 @@
-"""Row D7: the host itself, 127.0.0.1, and containers reach a published port; what is on 127.0.0.1 stays there.
+"""Row D7: the host itself, 127.0.0.1 and containers reach a published port; what is on 127.0.0.1 stays.
 
 outside ── underlay ── h1 192.0.2.1, lo 127.0.0.1 ── dw-… ─┬─ web    :8000, published as 8088
                                                            └─ friend
@@ -117,7 +117,7 @@ def test_d7_published_on_loopback_means_this_host_only(host: LabHost, outside: L
 
 
 def test_d7_containers_cannot_reach_what_the_host_serves_on_loopback(host: LabHost, outside: LabHost) -> None:
-    """Not even when somebody flushes the firewall; only with both guards gone the same packets get through."""
+    """Not even when somebody flushes the firewall; with both guards gone the same packets get through."""
     with Scene(host) as scene:
         _web(scene)
         friend = scene.sandbox("friend", "net")
