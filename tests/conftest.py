@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.lab import DockerEngine, Lab, LabHost, PodmanEngine, docker_engine, podman_engine
 
-_KERNEL_FOLDERS = tuple(Path(__file__).parent / name for name in ("netns", "e2e"))
+_KERNEL_FOLDERS = tuple(Path(__file__).parent / name for name in ("netns", "e2e", "docs"))
 _SKIPS_FAIL = os.environ.get("CI", "").lower() in {"1", "true"} or "DUCTWORK_NO_SKIP" in os.environ
 
 
