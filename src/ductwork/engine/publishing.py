@@ -137,14 +137,20 @@ def _choose(work: Work, endpoint: Endpoint, request: PortRequest) -> PortMapping
     )
 
 
+def ephemeral_range(work: Work) -> tuple[int, int]:
+    """Return the first and last host port that is chosen when none is asked for."""
+    text = work.kernel.sysctl(HOST).get("net/ipv4/ip_local_port_range")
+    if text is None:
+        return _EPHEMERAL
+    low, high = (int(word) for word in text.split())
+    return low, high
+
+
 def _candidates(work: Work, request: PortRequest) -> Iterator[int]:
     if request.host_port is not None:
         yield from range(request.host_port, (request.host_port_end or request.host_port) + 1)
         return
-    low, high = _EPHEMERAL
-    text = work.kernel.sysctl(HOST).get("net/ipv4/ip_local_port_range")
-    if text is not None:
-        low, high = (int(word) for word in text.split())
+    low, high = ephemeral_range(work)
     # Going on from the last one keeps the choice cheap with many published, and a port is not reused at once.
     start = max(low, work.state.port_cursor() + 1)
     for port in (*range(start, high + 1), *range(low, min(start, high + 1))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -124,10 +124,7 @@ def _sandbox(place: str, name: str, entry: SandboxEntry, names: _Names) -> Wante
         joined = [endpoint.network for endpoint in endpoints]
         ports = [_port(f"{place}.ports[{i}]", port, joined) for i, port in enumerate(entry.ports)]
         links = [_link(f"{place}.links[{i}]", name, link, names) for i, link in enumerate(entry.links)]
-        aliases = [link.alias for link in links]
-        twice = next((alias for alias in aliases if aliases.count(alias) > 1), None)
-        if twice is not None:
-            raise InvalidArgument(f"alias {twice} stands for two links", hint="choose another alias")
+        _refuse_twice("link alias", [link.alias for link in links])
         return WantedSandbox(
             name,
             entry.mode,
@@ -183,10 +180,15 @@ def _connections(place: str, entry: SandboxEntry, names: _Names) -> list[WantedE
             if name in found:
                 raise InvalidArgument(f"it is connected to {name} twice", hint="leave one of them out")
             found[name] = _connection(name, connection)
-    named = [e.ifname for e in found.values() if e.ifname]
-    if len(set(named)) < len(named):
-        raise InvalidArgument("two connections have one ifname", hint="choose another one")
+    _refuse_twice("ifname", [e.ifname for e in found.values() if e.ifname])
+    _refuse_twice("route to", [r.destination for e in found.values() for r in e.routes])
     return list(found.values())
+
+
+def _refuse_twice(what: str, values: Sequence[object]) -> None:
+    twice = next((value for number, value in enumerate(values) if value in values[:number]), None)
+    if twice is not None:
+        raise InvalidArgument(f"{what} {twice} stands there twice", hint="leave one of them out")
 
 
 def _written_connections(place: str, entry: SandboxEntry) -> Iterator[tuple[str, str, ConnectionEntry]]:

@@ -51,6 +51,7 @@ def _split(text: str) -> tuple[str, list[str | int | None]]:
 
 
 def _name_keys(steps: list[str | int | None], data: dict[str, Any], kind: type) -> list[str | int | None]:
+    pattern = steps
     while None in steps:
         depth = steps.index(None)
         mapping = _at(data, steps[:depth])
@@ -59,7 +60,7 @@ def _name_keys(steps: list[str | int | None], data: dict[str, Any], kind: type) 
             try:
                 msgspec.convert(alone, kind)
             except msgspec.ValidationError as error:
-                if _split(str(error))[1] == steps:
+                if _split(str(error))[1] == pattern:
                     steps = [*steps[:depth], key, *steps[depth + 1 :]]
                     data = alone
                     break

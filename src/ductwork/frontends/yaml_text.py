@@ -45,7 +45,8 @@ class _Loader(_Base):  # type: ignore[misc]
         for item in nodes:
             if not isinstance(item, yaml.MappingNode):
                 raise _wrong("`<<` must name mappings", item)
-            merged = {**self.construct_mapping(item, deep=True), **merged}
+            # Not construct_mapping: this one remembers nodes, so that anchors in anchors stay cheap.
+            merged = {**self.construct_object(item, deep=True), **merged}
         return merged
 
 

@@ -10,6 +10,7 @@ from ductwork.drivers.registry import driver_of
 from ductwork.engine import endpoints
 from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.planner import namespace_key
+from ductwork.engine.static_routes import check_routes
 from ductwork.engine.topology.actions import Action, Sign
 from ductwork.engine.topology.existing import Existing
 from ductwork.engine.topology.networks import NetworkChanges
@@ -187,6 +188,9 @@ def _change(work: Work, identity: str, asking: WantedEndpoint, topology: str) ->
     endpoint = work.state.endpoint_or_none(identity)
     if endpoint is None:
         return
+    # Routes may move between connections of the topology, which change one after the other.
+    others = [e for e in work.state.endpoints_in(endpoint.sandbox_id) if e.topology != topology]
+    check_routes(work.state.network(endpoint.network_id), others, asking.routes)
     changed = _adjusted(endpoint, asking, topology)
     work.state.put_endpoint(changed)
     endpoints.touch(work, changed, driver_of(work.state.network(changed.network_id).driver))

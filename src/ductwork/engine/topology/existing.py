@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ductwork.engine.networks import uplink_mtu
+from ductwork.engine.publishing import ephemeral_range
 from ductwork.engine.state import State
 from ductwork.engine.work import Work
 from ductwork.errors import DuctworkError
@@ -25,6 +26,7 @@ class Existing:
         endpoints: by sandbox id, in their order.
         pinned: paths of the namespaces that stand in the host's folder.
         uplink_mtu: the MTU of a network that is made now and names none.
+        ephemeral: first and last host port that is chosen when none is asked for.
     """
 
     topology: str
@@ -36,6 +38,7 @@ class Existing:
     network_names: dict[str, str]
     pinned: frozenset[str]
     uplink_mtu: int
+    ephemeral: tuple[int, int]
 
     def is_ours(self, item: Network | Sandbox | Endpoint | Link) -> bool:
         """Say whether the topology that is compared made something."""
@@ -58,6 +61,7 @@ def read_existing(work: Work, topology: str) -> Existing:
         {n.id: n.name for n in networks},
         frozenset(work.kernel.namespace_paths(str(work.host.netns_dir))),
         uplink_mtu(work),
+        ephemeral_range(work),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 from ductwork.drivers.registry import driver_of
 from ductwork.engine import publishing
@@ -16,9 +17,11 @@ from ductwork.engine.work import Work
 from ductwork.errors import FailedPrecondition
 from ductwork.model.endpoint import Endpoint
 from ductwork.model.network import NetworkSpec
-from ductwork.model.port_mapping import PortMapping, PortRequest
+from ductwork.model.port_mapping import PortMapping, PortRequest, Protocol
 from ductwork.model.topology import Topology, WantedPort, WantedSandbox
 from ductwork.plan.port_grammar import expand
+
+Fixed: TypeAlias = dict[tuple[Protocol, int], list[PortMapping]]
 
 _WIDEST = 1 << 16
 
@@ -41,7 +44,7 @@ def compare_ports(
     """
     changes = PortChanges()
     specs = {spec.name: spec for spec in topology.networks}
-    fixed = [_as_mapping(r) for s in topology.sandboxes for p in s.ports for r in _each(p) if _width(r) == 1]
+    fixed = _fixed_ports(topology)
     missing: list[tuple[int, Action]] = []
     for wanted in topology.sandboxes:
         by_network: dict[str, list[WantedPort]] = {e.network: [] for e in wanted.endpoints}
@@ -51,13 +54,23 @@ def compare_ports(
         for network, ports in by_network.items():
             endpoint = endpoints.kept.get((wanted.name, network))
             has = existing.state.ports_of(endpoint.id) if endpoint and endpoint.port_count else ()
-            lacking, extra = _match(ports, has, fixed)
+            lacking, extra = _match(ports, has, fixed, existing.ephemeral)
             if endpoint is not None:
                 changes.removals += [_unpublish(name, network, endpoint, mapping) for mapping in extra]
             missing += [(_width(r), _publish(name, network, p, r)) for p, r in lacking]
     # Ports that were asked for exactly are taken before any is chosen.
     changes.creations = [action for _, action in sorted(missing, key=lambda entry: entry[0])]
     return changes
+
+
+def _fixed_ports(topology: Topology) -> Fixed:
+    """Return the mappings of which no other host port would do."""
+    fixed: Fixed = {}
+    for sandbox in topology.sandboxes:
+        for port in sandbox.ports:
+            for mapping in (_as_mapping(r) for r in _each(port) if _width(r) == 1):
+                fixed.setdefault((mapping.protocol, mapping.host_port), []).append(mapping)
+    return fixed
 
 
 def _each(port: WantedPort) -> list[PortRequest]:
@@ -82,7 +95,10 @@ def _as_mapping(request: PortRequest) -> PortMapping:
 
 
 def _match(
-    ports: Sequence[WantedPort], has: Sequence[PortMapping], fixed: Sequence[PortMapping]
+    ports: Sequence[WantedPort],
+    has: Sequence[PortMapping],
+    fixed: Fixed,
+    ephemeral: tuple[int, int],
 ) -> tuple[list[tuple[WantedPort, PortRequest]], list[PortMapping]]:
     """Pair requests with mappings, the choosiest request first; return what is left over on both sides."""
     rest = list(has)
@@ -90,8 +106,8 @@ def _match(
     requests = [(port, request) for port in ports for request in _each(port)]
     # Among ranges, whichever ends first takes its lowest port: then all are served that can be.
     for port, request in sorted(requests, key=lambda entry: entry[1].host_port_end or _WIDEST):
-        others = () if _width(request) == 1 else fixed
-        fit = next((m for m in rest if _serves(m, request, others)), None)
+        others = {} if _width(request) == 1 else fixed
+        fit = next((m for m in rest if _serves(m, request, others, ephemeral)), None)
         if fit is None:
             lacking.append((port, request))
         else:
@@ -99,17 +115,18 @@ def _match(
     return lacking, rest
 
 
-def _serves(mapping: PortMapping, request: PortRequest, fixed: Sequence[PortMapping]) -> bool:
+def _serves(mapping: PortMapping, request: PortRequest, fixed: Fixed, ephemeral: tuple[int, int]) -> bool:
     """Say whether a mapping is what a request asks for, and no other request needs its host port."""
     exactly = replace(_as_mapping(request), host_port=mapping.host_port)
     if mapping != exactly:
         return False
+    first, last = ephemeral
     if request.host_port is not None:
-        last = request.host_port_end or request.host_port
-        if not request.host_port <= mapping.host_port <= last:
-            return False
-    same = (f for f in fixed if (f.protocol, f.host_port) == (mapping.protocol, mapping.host_port))
-    return not any(f.overlaps(mapping) for f in same)
+        first, last = request.host_port, request.host_port_end or request.host_port
+    if not first <= mapping.host_port <= last:
+        return False
+    asked = fixed.get((mapping.protocol, mapping.host_port), [])
+    return not any(one.overlaps(mapping) for one in asked)
 
 
 def _elect(existing: Existing, specs: dict[str, NetworkSpec], wanted: WantedSandbox, port: WantedPort) -> str:
