@@ -30,7 +30,7 @@ chain answers {{
 _PREROUTING = """\
 chain prerouting {{
   type nat hook prerouting priority {priority}; policy accept;
-  # From the wire to 127.0.0.0/8: translating would save it from the kernel, which drops it by its destination.
+  # From the wire to 127.0.0.0/8: translating would save it from the kernel, which drops it by destination.
   ip daddr 127.0.0.0/8 return
   fib daddr type local goto published
 }}
