@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -86,12 +85,9 @@ def _cabled(world: World) -> None:
 
 
 def _process(world: World) -> None:
-    """Let a real process stand for a container; only its number matters."""
+    """Let this very process stand for a container; only its number matters."""
     busy(world)
-    world.kernel.declare_namespace(f"/proc/{SLEEPER.pid}/ns/net")
-
-
-SLEEPER = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdin=subprocess.DEVNULL)
+    world.kernel.declare_namespace(f"/proc/{os.getpid()}/ns/net")
 
 
 def _update(name: str, **wanted: object) -> Callable[[World], object]:
@@ -150,7 +146,7 @@ HISTORIES: dict[str, History] = {
         _last_network, lambda w: w.engine.remove_networks(["only"]), finishes=True
     ),
     "prune": History(_removable_network, lambda w: w.engine.prune_networks(), finishes=True),
-    "adopt": History(_process, lambda w: w.engine.adopt_sandbox(f"pid:{SLEEPER.pid}", "adopted")),
+    "adopt": History(_process, lambda w: w.engine.adopt_sandbox(f"pid:{os.getpid()}", "adopted")),
 }
 ONLY_RECORDS = {"create a cable", "create a sandbox in another's stack"}
 IN_KERNEL = [name for name in HISTORIES if name not in ONLY_RECORDS]
