@@ -326,7 +326,6 @@ def test_a4_what_cannot_be_connected_is_refused_in_words(machine: Machine) -> No
     stopped = machine.duct("connect", "net", "docker:same", check=False)
     assert (stopped.returncode, "docker start same" in stopped.stderr) == (5, True), stopped.stderr
     assert not [s for s in machine.duct_json("sandbox", "ls") if s["id"]]
-    ]
     assert diff_snapshots(before, host.snapshot()) == ""
 
 
