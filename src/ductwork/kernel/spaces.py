@@ -65,7 +65,8 @@ class Spaces:
         self._known: dict[NsKey, NamespaceInfo] = {}
         self._open: OrderedDict[NsKey, Space] = OrderedDict()
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.limit = max(16, min(1024, descriptors // 4))
+        # Two descriptors each: most of those below 1024 stay free for libnftables, which uses select(2).
+        self.limit = max(16, min(256, descriptors // 4))
 
     def bind(self, key: NsKey, path: str) -> NamespaceInfo:
         """Open the namespace at a path and know it by a key."""

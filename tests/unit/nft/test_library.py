@@ -6,6 +6,7 @@ import pytest
 
 from ductwork.errors import FailedPrecondition
 from ductwork.kernel.nft import library
+from ductwork.kernel.ports import KernelError
 
 
 def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,6 +17,16 @@ def test_a_missing_library_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPat
             library.run_here("list tables", "listing")
     finally:
         library._require_library.cache_clear()
+
+
+def test_a_process_with_all_low_descriptors_open_is_refused_and_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("nftables")
+    monkeypatch.setattr(library, "_FD_SETSIZE", 3)  # any new descriptor is above it
+    with pytest.raises(KernelError, match="needs a file descriptor below 3") as caught:
+        library.run_here("list tables", "listing")
+    assert caught.value.errno == errno.EMFILE
 
 
 @pytest.mark.parametrize(

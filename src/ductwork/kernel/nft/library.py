@@ -18,6 +18,7 @@ from ductwork.kernel.ports import KernelError
 
 _LIBRARY = "libnftables.so.1"
 _NETLINK_NETFILTER = 12
+_FD_SETSIZE = 1024  # select(2)
 _KNOWN = (errno.EPERM, errno.ENOENT, errno.EEXIST, errno.EBUSY, errno.ENOSPC, errno.EOPNOTSUPP)
 
 
@@ -37,6 +38,16 @@ def _require_library() -> None:
         ) from None
 
 
+def _require_descriptor(doing: str) -> None:
+    """Fail where the library would end the whole process: without a descriptor that select(2) can take."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as probe:
+        if probe.fileno() >= _FD_SETSIZE:
+            text = (
+                f"no file descriptor below {_FD_SETSIZE} is free in this process, and libnftables needs one"
+            )
+            raise KernelError(errno.EMFILE, text, doing)
+
+
 def run_here(text: str, doing: str) -> str:
     """Run nft commands in the calling thread's namespace; with `-j ` in front, print JSON.
 
@@ -47,8 +58,7 @@ def run_here(text: str, doing: str) -> str:
     _require_library()
     from nftables import Nftables  # a copy of nft's own binding
 
-    # Without a free descriptor the library would end the whole process instead of failing.
-    socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER).close()
+    _require_descriptor(doing)
     nft = cast(_Nftables, Nftables())
     if text.startswith("-j "):
         nft.set_json_output(True)
