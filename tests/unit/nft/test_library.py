@@ -24,7 +24,7 @@ def test_a_process_with_all_low_descriptors_open_is_refused_and_not_ended(
 ) -> None:
     pytest.importorskip("nftables")
     monkeypatch.setattr(library, "_FD_SETSIZE", 3)  # any new descriptor is above it
-    with pytest.raises(KernelError, match="needs a file descriptor below 3") as caught:
+    with pytest.raises(KernelError, match="no file descriptor below 3 is free") as caught:
         library.run_here("list tables", "listing")
     assert caught.value.errno == errno.EMFILE
 
