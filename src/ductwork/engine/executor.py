@@ -242,6 +242,12 @@ def _classify(number: int, message: str) -> DuctworkError:
             return Conflict(
                 message, hint="something that is not Ductwork's has it; see `ip -d link`, `ip addr`"
             )
+        case errno.EACCES if "IPv6 is disabled" in message:
+            # As Docker does it in its containers; the kernel calls it a lack of permission.
+            return FailedPrecondition(
+                message,
+                hint="start it with sysctls net.ipv6.conf.all.disable_ipv6=0 and ….default.disable_ipv6=0",
+            )
         case errno.EPERM | errno.EACCES:
             return Denied(message, hint="run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN")
         case errno.EOPNOTSUPP | errno.EPROTONOSUPPORT | errno.EAFNOSUPPORT:
