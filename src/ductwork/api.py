@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ductwork.engine.engine import Engine
-from ductwork.errors import Denied, NotFound
+from ductwork.errors import Denied, InvalidArgument, NotFound
 from ductwork.kernel.containers import ContainerEngines
 from ductwork.kernel.linux import LinuxKernel
 from ductwork.model.host import Host
@@ -44,6 +44,10 @@ def open_engine(host: Host | None = None, *, lock_timeout_s: float = LOCK_TIMEOU
     except FileNotFoundError:
         raise NotFound(
             f"host namespace {host.netns} does not exist", hint="make it: ip netns add NAME"
+        ) from None
+    except ValueError:
+        raise InvalidArgument(
+            f"{host.netns} is not a network namespace", hint="give a path like /run/netns/NAME"
         ) from None
     except PermissionError:
         raise Denied(f"no permission to open namespace {host.netns}", hint="run it as root") from None

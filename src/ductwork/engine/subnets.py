@@ -37,6 +37,7 @@ def complete_subnets(
             )
         taken.append((f"subnet {subnet.cidr} given twice", subnet.cidr))
         complete.append(_with_gateway(subnet) if gateway else replace(subnet, gateway=None))
+        validate_subnet(complete[-1])  # once more: the gateway takes one of the addresses to give out
     if automatic:
         complete += _chosen(work, network, complete, taken, gateway)
     return tuple(complete)

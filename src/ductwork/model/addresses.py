@@ -26,7 +26,9 @@ def parse_address(text: str, what: str = "address") -> IPAddress:
     try:
         return ip_address(text)
     except ValueError:
-        raise InvalidArgument(f"{what} {text!r} is not an IPv4 or IPv6 address") from None
+        raise InvalidArgument(
+            f"{what} {text!r} is not an IPv4 or IPv6 address", hint="write it like 10.1.0.2 or fd00:1::2"
+        ) from None
 
 
 def parse_network(text: str, what: str = "subnet") -> IPNetwork:

@@ -50,7 +50,10 @@ def parse_mac(text: str) -> Mac:
     """Check a unicast MAC address and bring it to lower case with colons."""
     mac = text.lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
-        raise InvalidArgument(f"MAC address {text!r} is not of the form 02:00:00:00:00:01")
+        raise InvalidArgument(
+            f"MAC address {text!r} is not of the form 02:00:00:00:00:01",
+            hint="write six pairs of hexadecimal digits",
+        )
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
         raise InvalidArgument(
             f"MAC address {text!r} is not a unicast address", hint="use one like 02:00:00:00:00:01"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ductwork.errors import Denied, DuctworkError, Exhausted, FailedPrecondition
 
-_AS_ROOT = "run as root, or choose another state folder with --state-dir"
+_AS_ROOT = "run as root, or choose another state folder with --host"
 
 
 def private_folder(folder: Path) -> None:
@@ -32,4 +32,4 @@ def folder_error(error: OSError, path: Path) -> DuctworkError:
         return Denied(message, hint=_AS_ROOT)
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Exhausted(message, hint="free some disk space")
-    return FailedPrecondition(message, hint="choose another state folder with --state-dir")
+    return FailedPrecondition(message, hint="choose another state folder with --host")

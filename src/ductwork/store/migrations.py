@@ -69,12 +69,12 @@ def _version(db: sqlite3.Connection, path: Path, newest: int) -> int:
     if owner != APPLICATION_ID and (owner or version or db.execute("SELECT 1 FROM sqlite_master").fetchone()):
         raise FailedPrecondition(
             f"opening state file {path}: it is a database of another program",
-            hint="choose another state folder with --state-dir",
+            hint="choose another state folder with --host",
         )
     if version > newest:
         raise FailedPrecondition(
             f"opening state file {path}: it has format version {version},"
             f" and this Ductwork knows formats up to version {newest}",
-            hint="use the newer Ductwork that wrote it, or choose another state folder with --state-dir",
+            hint="use the newer Ductwork that wrote it, or choose another state folder with --host",
         )
     return version

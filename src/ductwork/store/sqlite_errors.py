@@ -36,7 +36,7 @@ def explain(error: sqlite3.Error, path: Path) -> DuctworkError:
     if code in _DENIED:
         return Denied(
             f"{doing}: it cannot be written ({error})",
-            hint="run as root, or choose another state folder with --state-dir",
+            hint="run as root, or choose another state folder with --host",
         )
     if code in _BUSY:
         return Unavailable(f"{doing}: another process is busy with it", hint="try again")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ductwork import DuctworkError, Engine, host_from_environment, open_engine
+from ductwork import DuctworkError, Engine, InvalidArgument, host_from_environment, open_engine
 from ductwork.frontends.cli.output import EXIT_CODES, error_value, note, print_json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -92,6 +92,13 @@ def fail(error: DuctworkError, as_json: bool) -> int:
     return EXIT_CODES.get(error.kind, 1)
 
 
+def _misspelt(error: click.ClickException) -> InvalidArgument:
+    """Say in our own form what click has against the words."""
+    at = getattr(error, "ctx", None)
+    path = at.command_path if at is not None else "duct"
+    return InvalidArgument(error.format_message().rstrip("."), hint=f"see: {path} --help")
+
+
 def run(group: click.Group, argv: list[str]) -> int:
     """Run the command line and return the exit code; a person never sees a traceback."""
     context = Context()
@@ -101,12 +108,11 @@ def run(group: click.Group, argv: list[str]) -> int:
         return fail(error, context.json or "--json" in argv)
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        if context.json or "--json" in argv:
-            print_json({"error": "invalid", "message": error.format_message(), "hint": "see --help"})
-        else:
-            error.show()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         return EXIT_CODES["invalid"]
+    except click.ClickException as error:
+        return fail(_misspelt(error), context.json or "--json" in argv)
     except (click.Abort, KeyboardInterrupt):
         note("interrupted; what was begun is undone or finished by the next command")
         return 130

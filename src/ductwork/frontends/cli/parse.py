@@ -15,7 +15,9 @@ def parse_pairs(words: Iterable[str], what: str) -> tuple[tuple[str, str], ...]:
     for word in words:
         key, equals, value = word.partition("=")
         if not key or not equals:
-            raise InvalidArgument(f"{what} {word!r} is not of the form KEY=VALUE")
+            raise InvalidArgument(
+                f"{what} {word!r} is not of the form KEY=VALUE", hint="write it like colour=blue"
+            )
         pairs[key] = value
     return tuple(pairs.items())
 
@@ -58,7 +60,9 @@ def parse_route(text: str) -> StaticRoute:
     network = parse_network(destination, "route")
     via = parse_address(gateway, "route gateway") if at else None
     if via is not None and via.version != network.version:
-        raise InvalidArgument(f"route {text!r} mixes IPv4 and IPv6")
+        raise InvalidArgument(
+            f"route {text!r} mixes IPv4 and IPv6", hint="give a gateway of the destination's own family"
+        )
     return StaticRoute(network, via)
 
 
