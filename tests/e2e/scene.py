@@ -52,7 +52,7 @@ class Scene:
     def __init__(self, host: LabHost, env: Mapping[str, str] | None = None) -> None:
         self.host = host
         self.env = env or {}
-        # Link-local addresses of others' bridges are "tentative" for a second and become usable by themselves.
+        # Link-local addresses of other people's bridges stay "tentative" for a second.
         wait_until(lambda: not _tentative(host), f"{host.name} settled")
         self.before = host.snapshot()
         self._inside: dict[str, Inside] = {}
