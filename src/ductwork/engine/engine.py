@@ -138,7 +138,7 @@ class Engine:
         record = state.host()
         self._host_kept = record is not None or not self.plan_only
         if record is None:
-            record = HostRecord(self.host_id or uuid4().hex)
+            record = HostRecord(self.host_id or uuid4().hex, boot=self.kernel.boot_id)
             if not self.plan_only:
                 state.put_host(record)
                 self.store.commit(state.store.changes(), durable=True)
@@ -202,9 +202,7 @@ class Engine:
             notes += self.report.notes
             notes += [f"forgot {name}: it has died" for name in self._sweep()]
             notes += restore_all(self._work("restoring"))
-            refresh = self._work("opening other firewalls for our bridges")
-            notes += refresh_foreign(refresh)
-            refresh.change.commit()
+            notes += refresh_foreign(self._work("opening other firewalls for our bridges"))
         self.report = Report()
         return notes
 

@@ -15,6 +15,7 @@ from ductwork.engine.work import Work
 from ductwork.kernel.ports import LinkInfo
 from ductwork.model.nft_schema import TABLE
 from ductwork.model.objects import ALIAS_PREFIX, HOST
+from ductwork.plan.ruleset import ruleset_digest
 
 _RA_PROTOCOL = 9  # RTPROT_RA: a route learned from a router advertisement
 
@@ -31,7 +32,8 @@ def activate(work: Work, versions: set[int]) -> None:
     if 6 in versions and 6 not in have:
         added += _forwarding6(work)
     chains = record.forward_chains if record.active else tuple(_forward_chains(work))
-    new = replace(record, active=True, sysctls=kept + tuple(added), forward_chains=chains)
+    rules = record.rules if record.active else ruleset_digest()
+    new = replace(record, active=True, rules=rules, sysctls=kept + tuple(added), forward_chains=chains)
     if new != record:
         work.state.put_host(new)
         work.change.touch(THE_HOST)

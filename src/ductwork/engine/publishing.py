@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from itertools import chain
 
 from ductwork.drivers.registry import driver_of
 from ductwork.engine.change import Direction
@@ -153,7 +154,7 @@ def _candidates(work: Work, request: PortRequest) -> Iterator[int]:
     low, high = ephemeral_range(work)
     # Going on from the last one keeps the choice cheap with many published, and a port is not reused at once.
     start = max(low, work.state.port_cursor() + 1)
-    for port in (*range(start, high + 1), *range(low, min(start, high + 1))):
+    for port in chain(range(start, high + 1), range(low, min(start, high + 1))):
         work.state.put_port_cursor(port)
         yield port
 

@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ductwork.drivers.bridge import BridgeDriver, BridgeOptions
 from ductwork.engine.change import learn_identities
-from ductwork.engine.planner import all_owners, network_owner, plan_owner
+from ductwork.engine.planner import all_owners, plan_owner
+from ductwork.engine.state import HostRecord
 from ductwork.engine.targets import Binder
 from ductwork.engine.work import Work
 from ductwork.errors import TeardownErrors
-from ductwork.model.objects import HOST, KernelObject, NsKey, PinnedNamespace, Step, Veth
+from ductwork.model.objects import HOST, Add, KernelObject, NsKey, PinnedNamespace, Ruleset, Step, Veth
 from ductwork.plan.diff import diff
 from ductwork.plan.foreign import plan_foreign
+from ductwork.plan.ruleset import ruleset_digest
+from ductwork.store.protocol import Put
+from ductwork.store.records import encode
 
 
 def restore_all(work: Work) -> list[str]:
-    """Make everything exist again when our table is gone: after `nft flush ruleset`, or a reboot.
+    """Make everything exist again after a reboot, after `nft flush ruleset`, or with newer rules of ours.
 
     What exists already is left as it is; endpoints of sandboxes that are gone are left out.
     """
     record = work.state.host()
-    if record is None or not record.active or work.kernel.nft(HOST).owner() == record.id:
+    reason = None if record is None else _reason(work, record)
+    if record is None or reason is None:
         return []
-    notes = ["restored our nft table and what belongs to it: somebody had removed it"]
+    notes = [reason]
     try:
         work.change.executor.run_all(plan_restore(work), "restoring what was taken away")
     except TeardownErrors as error:
         # What is in the way is to be told, and must not keep anybody from clearing it away.
         notes += [f"not restored: {cause}" for cause in error.causes]
     store, sandboxes = work.change.store, work.state.sandboxes()
-    store.commit(learn_identities(store, work.kernel, [s.id for s in sandboxes]))
+    learned = learn_identities(store, work.kernel, [s.id for s in sandboxes])
+    current = replace(record, boot=work.kernel.boot_id, rules=ruleset_digest())
+    store.commit([*learned, Put("host", encode(current))])
     return notes
+
+
+def _reason(work: Work, record: HostRecord) -> str | None:
+    """Say why everything must be gone through, None when nothing tells that anything is missing."""
+    something = record.active or bool(work.state.sandboxes())
+    if something and record.boot not in ("", work.kernel.boot_id):
+        return "made everything again that the reboot had taken"
+    if not record.active:
+        return None
+    if work.kernel.nft(HOST).owner() != record.id:
+        return "restored our nft table and what belongs to it: somebody had removed it"
+    return None if record.rules == ruleset_digest() else "loaded the rules of this version of Ductwork"
 
 
 def plan_restore(work: Work) -> list[Step]:
@@ -41,7 +62,9 @@ def plan_restore(work: Work) -> list[Step]:
     for space in spaces:
         work.binder.expect(space.key, space.path)
     making = {space.key for space in spaces}
-    return diff([], [item for item in wanted if _can_exist(item, work, making)], tolerant=True)
+    steps = diff([], [item for item in wanted if _can_exist(item, work, making)], tolerant=True)
+    # Our table is loaded anew whatever stands there: every element follows, and the rules may be older ones.
+    return [Add(s.object) if isinstance(s, Add) and isinstance(s.object, Ruleset) else s for s in steps]
 
 
 def _can_exist(item: KernelObject, work: Work, making: set[NsKey]) -> bool:
@@ -53,18 +76,28 @@ def _can_exist(item: KernelObject, work: Work, making: set[NsKey]) -> bool:
 
 
 def refresh_foreign(work: Work) -> list[str]:
-    """Open firewalls that appeared or were reloaded since our bridges were made."""
+    """Open firewalls that appeared, or lost our accepts, since our bridges were made.
+
+    The records come first: an accept that stands on no record would stay for ever.
+    """
     bridges = [n for n in work.state.networks() if n.driver == BridgeDriver.kind]
     if not bridges:
         return []
     view = work.kernel.observe_foreign(HOST)
-    notes = []
+    notes: list[str] = []
+    lost: list[Step] = []
     for network in bridges:
         versions = {s.cidr.version for s in network.subnets}
         wanted = plan_foreign(view, BridgeOptions.of(network).bridge, network.id, versions)
-        missing = [accept for accept in wanted if accept not in work.state.foreign(network.id)]
+        missing = [accept for accept in wanted if accept not in view.accepts]
+        known = work.state.foreign(network.id)
+        work.state.put_foreign(network.id, list(dict.fromkeys([*known, *missing])))
+        lost += [Add(accept, tolerant=True) for accept in missing]
         if missing:
-            work.state.put_foreign(network.id, [*work.state.foreign(network.id), *missing])
-            work.change.touch(network_owner(network.id))
             notes.append(f"opened {missing[0].firewall} {missing[0].chain} for network {network.name}")
+    work.change.store.commit(work.state.store.changes())
+    try:
+        work.change.executor.run_all(lost, "opening other firewalls for our bridges")
+    except TeardownErrors as error:
+        notes += [f"not opened: {cause}" for cause in error.causes]
     return notes

@@ -54,6 +54,8 @@ class HostRecord:
 
     Attributes:
         active: there is a network that needs our rules and forwarding.
+        boot: the boot in which the kernel was last as it should be.
+        rules: fingerprint of the rules that were loaded last.
         sysctls: changed for forwarding, in the order of changing; written back with the last network.
         forward_chains: other people's forward chains when the first network came ("FAMILY TABLE CHAIN"). If
             there are new ones at the end, somebody else has come to rely on forwarding and it stays on.
@@ -61,6 +63,8 @@ class HostRecord:
 
     id: str
     active: bool = False
+    boot: str = ""
+    rules: str = ""
     sysctls: tuple[SysctlBefore, ...] = ()
     forward_chains: tuple[str, ...] = ()
 

@@ -18,7 +18,7 @@ from ductwork.kernel.netns import create_namespace, delete_namespace, namespace_
 from ductwork.kernel.nft import NftSocket
 from ductwork.kernel.ports import NamespaceInfo
 from ductwork.kernel.sockets import LocalSockets
-from ductwork.kernel.spaces import Spaces
+from ductwork.kernel.spaces import Spaces, boot_id
 from ductwork.kernel.sysctl import ProcSysctl
 from ductwork.kernel.tools import run_tool
 from ductwork.model.foreign import ForeignView
@@ -47,6 +47,11 @@ class LinuxKernel:
     def release(self) -> None:
         """Close every namespace but the host's: an open one outlives its container."""
         self._spaces.release()
+
+    @property
+    def boot_id(self) -> str:
+        """Return the kernel's own name for this boot."""
+        return boot_id()
 
     @property
     def batch_limit(self) -> int:

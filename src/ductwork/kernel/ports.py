@@ -199,6 +199,11 @@ class Kernel(Protocol):
         ...
 
     @property
+    def boot_id(self) -> str:
+        """Return what is another after each boot of the machine."""
+        ...
+
+    @property
     def batch_limit(self) -> int:
         """How many namespaces one batch may touch."""
         ...

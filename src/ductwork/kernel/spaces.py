@@ -128,8 +128,13 @@ def _over_boots(cookie: int) -> int:
     return _boot_bits() << 32 ^ cookie
 
 
+def boot_id() -> str:
+    """Return the kernel's name for this boot, random(4)."""
+    return _BOOT_ID.read_text().strip()
+
+
 @cache
 def _boot_bits() -> int:
     """Return 30 bits that stand for this boot, so that the whole stays below 2 to the power of 62."""
-    digest = blake2b(_BOOT_ID.read_bytes(), digest_size=4).digest()
+    digest = blake2b(boot_id().encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 2

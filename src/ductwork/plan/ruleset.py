@@ -7,6 +7,9 @@ comes from nor goes to one of our bridges, and an accept of ours only ends our o
 
 from __future__ import annotations
 
+from functools import cache
+from hashlib import blake2b
+
 from ductwork.model.marks import LOOPBACK_ANSWER
 from ductwork.model.nft_schema import FAMILY, SCHEMAS, TABLE, SetSchema
 
@@ -126,6 +129,12 @@ def _declare(schema: SetSchema) -> str:
     return (
         f'{kind} {schema.name} {{ type {" . ".join(schema.key)}{value};{flags} comment "{schema.purpose}"; }}'
     )
+
+
+@cache
+def ruleset_digest() -> str:
+    """Return a short fingerprint of the rules, by which a newer version knows that it must load its own."""
+    return blake2b(render_ruleset("").encode(), digest_size=6).hexdigest()
 
 
 def render_ruleset(owner: str) -> str:

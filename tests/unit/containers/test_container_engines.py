@@ -286,6 +286,7 @@ def test_a_missing_podman_is_named() -> None:
         ((1, "web doesn't exist\n"), NotFound),
         ((1, "Insufficient privileges to control web"), Unavailable),
     ],
+    ids=["runs", "stopped", "unknown", "refused"],
 )
 def test_lxc_is_asked_through_the_hosts_runner(
     answer: tuple[int, str], expected: int | type[DuctworkError]

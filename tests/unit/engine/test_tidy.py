@@ -13,6 +13,8 @@ from ductwork.engine.state import HostRecord
 from ductwork.errors import Conflict, FailedPrecondition
 from ductwork.kernel.fake import Killed
 from ductwork.model.foreign import IptablesForward
+from ductwork.store.protocol import Put
+from ductwork.store.records import encode
 
 GUEST = "/run/netns/guest"
 
@@ -242,3 +244,39 @@ def test_another_host_in_the_same_namespace_is_refused(world: World, worlds: Wor
     with pytest.raises(Conflict, match="another Ductwork host"):
         second.engine.create_network(network("x", "10.9.0.0/24"))
     assert world.kernel.snapshot() == before
+
+
+def test_a_reboot_of_a_host_without_bridges_is_repaired(worlds: Worlds) -> None:
+    world = worlds()
+    for name in ("left", "right"):
+        world.engine.create_sandbox(sandbox(name))
+    store = world.store
+    fresh = worlds()
+    fresh.store, fresh.kernel.boot = store, "boot-2"
+    notes = fresh.restart().tidy()
+    assert notes == ["made everything again that the reboot had taken"]
+    settled(fresh)
+
+
+def test_rules_of_another_version_are_loaded_with_every_element(world: World) -> None:
+    busy(world)
+    before = world.kernel.snapshot()
+    record = world.engine.state().host()
+    assert record is not None
+    old = replace(record, rules="an older version's")
+    world.store.commit([Put("host", encode(old))])
+    assert world.restart().tidy() == ["loaded the rules of this version of Ductwork"]
+    assert world.kernel.snapshot() == before
+    settled(world)
+
+
+def test_an_accept_that_another_firewall_lost_is_put_back(world: World) -> None:
+    dropping = IptablesForward("iptables", "DROP", drops=True)
+    world.kernel.host.foreign = replace(world.kernel.host.foreign, iptables=(dropping,))
+    world.engine.create_network(network("n", "10.5.0.0/24"))
+    standing = world.kernel.host.foreign.accepts
+    assert len(standing) == 2
+    world.kernel.host.foreign = replace(world.kernel.host.foreign, accepts=())  # their reload
+    assert world.engine.tidy() == ["opened iptables FORWARD for network n"]
+    assert set(world.kernel.host.foreign.accepts) == set(standing)
+    settled(world)

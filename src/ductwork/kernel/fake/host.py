@@ -27,6 +27,7 @@ class FakeKernel:
     Attributes:
         host: the host's own namespace, with lo up.
         faults: refuses or dies at chosen steps; see also fail_at, die_at, restart.
+        boot: the name of this boot; a test that wipes the kernel sets another.
         denied: paths that may not be opened.
         files: paths that exist but are no namespaces.
         tools: what `run` answers by whole argument list, or by the program's name alone.
@@ -39,6 +40,7 @@ class FakeKernel:
         self.faults = Faults()
         self.host = FakeNamespace(1)
         self.host.bring_up(self.host.links[LO])
+        self.boot = "boot-1"
         self.denied: set[str] = set()
         self.files: set[str] = set()
         self.tools: dict[tuple[str, ...], tuple[int, str]] = {}
@@ -123,6 +125,11 @@ class FakeKernel:
         """Let go of every namespace but the host's."""
         for key in [key for key in self._bound if key != HOST]:
             self.unbind(key)
+
+    @property
+    def boot_id(self) -> str:
+        """Return what a test has set as the boot."""
+        return self.boot
 
     @property
     def batch_limit(self) -> int:
