@@ -5,6 +5,7 @@ h1 ── alpha, beta, gamma ── app      connected in one order, in the reve
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.e2e.scene import Scene
@@ -25,7 +26,9 @@ def _seen(scene: Scene) -> dict[str, Any]:
     return {"links": links, "order": list(links), "routes": routes}
 
 
-def _life(scene: Scene, order: tuple[str, ...], *, at_once: bool, options: dict[str, tuple[str, ...]]) -> Any:
+def _life(
+    scene: Scene, order: tuple[str, ...], *, at_once: bool, options: Mapping[str, tuple[str, ...]]
+) -> Any:
     """Build all of it, each command a process of its own, look, and take it away."""
     host = scene.host
     for name in sorted(NETWORKS):
