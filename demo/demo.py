@@ -223,7 +223,7 @@ def main(words: Sequence[str]) -> int:
         return 1
     print(f"\nAll of it worked, in {time.monotonic() - start:.1f} s. Try next, on this machine as root:")
     print("  .venv/bin/duct network create front --plan      # what would be done; nothing is")
-    print("  .venv/bin/duct up examples/shop.yaml             # a whole topology; `duct down` takes it away")
+    print("  .venv/bin/duct up examples/two-tier.yaml          # a whole topology; `duct down` takes it away")
     print("  .venv/bin/duct connect --help                    # attach a running Docker or Podman container")
     return 0
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from ductwork.errors import InvalidArgument
 from ductwork.model.endpoint import Endpoint
 from ductwork.model.network import Network
-from ductwork.model.objects import KernelObject, NsKey
+from ductwork.model.objects import KernelObject, NsKey, Sysctl
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ class Driver(Protocol):
     def plan_endpoint(self, network: Network, attached: Attachment) -> list[KernelObject]:
         """Say what one endpoint consists of, apart from default route, names and published ports."""
         ...
+
+
+def switch_ipv6_on(key: NsKey, ifname: str) -> Sysctl:
+    """Say that an interface takes IPv6 addresses: container engines switch that off in what they make."""
+    return Sysctl(key, f"net/ipv6/conf/{ifname}/disable_ipv6", "0")
 
 
 def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar
 
-from ductwork.drivers.base import Attachment, check_options, read_switch
+from ductwork.drivers.base import Attachment, check_options, read_switch, switch_ipv6_on
 from ductwork.errors import InvalidArgument
 from ductwork.model.addresses import interface_in, parse_address
 from ductwork.model.endpoint import Endpoint
@@ -163,6 +163,8 @@ class BridgeDriver:
             )
         ]
         name = endpoint.container_ifname
+        if has6:
+            objects.append(switch_ipv6_on(key, name))
         objects += [Address(key, name, inner, ip) for ip in endpoint.addresses]
         objects += [Route(key, r.destination, r.via, name, inner) for r in endpoint.routes]
         objects += _neighbours(network, endpoint, key, options.bridge, bridge_index)

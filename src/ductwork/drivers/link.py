@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from ductwork.drivers.base import Attachment, check_options
+from ductwork.drivers.base import Attachment, check_options, switch_ipv6_on
 from ductwork.errors import InvalidArgument
 from ductwork.model.network import Network
 from ductwork.model.objects import Address, KernelObject, Neighbour, Route, Veth
@@ -63,6 +63,8 @@ class LinkDriver:
 def _end(here: Attachment, there: Attachment) -> list[KernelObject]:
     name, index = here.endpoint.container_ifname, names.inner_ifindex(here.endpoint.slot)
     objects: list[KernelObject] = [Address(here.key, name, index, ip) for ip in here.endpoint.addresses]
+    if any(ip.version == 6 for ip in here.endpoint.addresses):
+        objects.append(switch_ipv6_on(here.key, name))
     objects += [Route(here.key, r.destination, r.via, name, index) for r in here.endpoint.routes]
     objects += [
         Neighbour(here.key, name, index, ip.ip, there.endpoint.mac) for ip in there.endpoint.addresses

@@ -14,7 +14,7 @@ from ductwork.engine.planner import endpoint_owner, namespace_key, network_owner
 from ductwork.engine.publishing import choose_ports
 from ductwork.engine.static_routes import check_routes
 from ductwork.engine.work import Work
-from ductwork.errors import Conflict, Exhausted, FailedPrecondition, InvalidArgument
+from ductwork.errors import Conflict, Exhausted, FailedPrecondition, InvalidArgument, NotFound
 from ductwork.kernel.ports import LinkInfo
 from ductwork.model.addresses import IPAddress
 from ductwork.model.endpoint import Endpoint, StaticRoute
@@ -97,13 +97,17 @@ def attach(work: Work, network: Network, sandbox: Sandbox, spec: ConnectSpec, to
 def disconnect(work: Work, network_name: str, target: str) -> Endpoint | None:
     """Detach a sandbox from a network; one that is not attached is success, and None."""
     network = work.state.network(network_name)
-    sandbox = work.targets.known(work.state, target)
+    work.change.direction = Direction.FINISH
+    try:
+        sandbox = work.targets.known(work.state, target)
+    except NotFound:
+        work.change.notes.append(f"{target} is not connected to anything")
+        return None
     if sandbox.mode is Mode.CONTAINER:
         sandbox = work.state.sandbox(sandbox.other)
-    work.change.direction = Direction.FINISH
     endpoint = work.state.endpoint_of(network.id, sandbox.id)
     if endpoint is None:
-        work.change.notes.append(f"{sandbox.name} was not connected to {network.name}")
+        work.change.notes.append(f"{sandbox.name} is not connected to {network.name}")
         return None
     drop(work, endpoint)
     forget_unused(work, sandbox)

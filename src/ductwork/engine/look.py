@@ -24,16 +24,18 @@ from ductwork.model.network import Network
 from ductwork.model.objects import HOST, Bridge, KernelObject, Veth
 from ductwork.model.sandbox import Mode, Sandbox
 from ductwork.model.view import EndpointView, HostView, Isolation, NetworkView, SandboxView, UplinkView
+from ductwork.plan.describe import describe_object, with_names
 from ductwork.plan.gateway import elect_gateway
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectStatus:
-    """One kernel object on record, whom it belongs to, and whether it is there."""
+    """One kernel object on record: whom it belongs to, whether it is there, and how to call it."""
 
     owner: str
     object: KernelObject
     present: bool
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,13 @@ def objects_of(work: Work, owners: Sequence[Owner], observer: Observer | None = 
     # A link network has all of its objects inside sandboxes, which must be open to be looked into.
     for place in dict.fromkeys(getattr(item, "ns", HOST) for _, item in found):
         work.binder.bind(place, [work.state])
-    return [ObjectStatus(_title(work.state, owner), item, observer.exists(item)) for owner, item in found]
+    names = {f"sandbox/{s.id}": s.name for s in work.state.sandboxes()}
+    return [
+        ObjectStatus(
+            _title(work.state, owner), item, observer.exists(item), with_names(describe_object(item), names)
+        )
+        for owner, item in found
+    ]
 
 
 def sandbox_objects(work: Work, sandbox: Sandbox) -> list[ObjectStatus]:

@@ -105,7 +105,7 @@ def remove(work: Work, names: Sequence[str]) -> list[Sandbox]:
         users = [s.name for s in work.state.sharers(sandbox.id) if s.id not in going]
         if users:
             raise FailedPrecondition(
-                f"{', '.join(users)} share the stack of {sandbox.name}",
+                f"the stack of {sandbox.name} is shared by {', '.join(users)}",
                 hint=f"remove first: duct sandbox rm {users[0]}",
             )
     for sandbox in gone:

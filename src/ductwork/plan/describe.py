@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from ductwork.model.objects import (
@@ -104,8 +105,9 @@ def describe_steps(steps: Iterable[Step], names: Mapping[str, str] | None = None
     return [with_names(describe_step(step), names or {}) for step in steps]
 
 
+_KEY = re.compile(r"sandbox/[\w-]+")
+
+
 def with_names(text: str, names: Mapping[str, str]) -> str:
     """Write names for the keys of namespaces."""
-    for key, name in names.items():
-        text = text.replace(key, name)
-    return text
+    return _KEY.sub(lambda key: names.get(key.group(), key.group()), text)

@@ -124,6 +124,8 @@ def _target(step: Add | Change) -> KernelObject:
 def order_key(item: KernelObject) -> tuple[int, str, int]:
     """Sort objects for creation: stage, then (inside sandboxes) one sandbox after the other, then rank."""
     stage, rank = _ORDER[type(item)]
+    if isinstance(item, Sysctl) and item.ns != HOST:
+        stage, rank = 3, 1  # of an interface: it must be there, and have no address yet
     place = getattr(item, "ns", "") if stage == 3 else ""
     return stage, "" if place == HOST else place, rank
 
@@ -153,6 +155,8 @@ def _without_cascades(items: list[KernelObject]) -> list[KernelObject]:
                 spaces.add(item.key)
 
     def vanishes(item: KernelObject) -> bool:
+        if isinstance(item, Sysctl):
+            return item.before is None  # goes with its interface
         if not isinstance(item, (Address, Route, Neighbour, LoopbackGuard, LinkUp)):
             return False
         return item.ns in spaces or (item.ns, item.ifindex) in indexes

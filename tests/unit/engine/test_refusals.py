@@ -296,7 +296,6 @@ REFUSALS: dict[str, Refusal] = {
     # removal of the unknown
     "rm unknown network": Refusal(lambda w: w.engine.remove_networks(["x"]), NotFound, ("'x'",), "front"),
     "rm unknown sandbox": Refusal(lambda w: w.engine.remove_sandboxes(["x"]), NotFound, ("'x'",), "web"),
-    "disconnect unknown": Refusal(lambda w: w.engine.disconnect("front", "x"), NotFound, ("'x'",), "web"),
     "ambiguous bare name": Refusal(
         connect("front", "twin"), InvalidArgument, ("docker:twin", "lxc:twin"), "kind"
     ),

@@ -207,3 +207,12 @@ def test_updates_keep_what_runs(world: World) -> None:
     assert after == before
     assert {x.ifindex for x in world.kernel.host.links.values()} == links
     assert all(x.mtu in {1400, 1500} for x in world.kernel.host.links.values() if x.name != "lo")
+
+
+def test_disconnecting_what_is_gone_is_success(world: World) -> None:
+    """A container that died is forgotten with its last endpoint: asking again must not fail."""
+    world.engine.create_network(network("n", "10.5.0.0/24"))
+    before = world.picture()
+    assert world.engine.disconnect("n", "docker:gone") is None
+    assert world.engine.report.notes == ["docker:gone is not connected to anything"]
+    assert world.picture() == before

@@ -174,7 +174,7 @@ def test_notes_are_told_once(world: World) -> None:
     one_network(world)
     world.engine.create_sandbox(sandbox("b"))
     world.engine.disconnect("front", "b")
-    assert world.engine.report.notes == ["b was not connected to front"]
+    assert world.engine.report.notes == ["b is not connected to front"]
     assert world.engine.tidy() == []
 
 

@@ -10,9 +10,9 @@ import msgspec
 
 from ductwork import DuctworkError, Endpoint, Network, PortMapping, Sandbox
 from ductwork.engine.look import ObjectStatus
+from ductwork.engine.state import State
 from ductwork.model.endpoint import Link
 from ductwork.model.sandbox import Mode
-from ductwork.plan.describe import describe_object
 
 EXIT_CODES = {
     "invalid": 2,
@@ -61,6 +61,14 @@ def mode_word(sandbox: Sandbox) -> str:
         Mode.HOST: "host (unisolated)",
     }
     return words[sandbox.mode]
+
+
+def shared_word(sandbox: Sandbox, state: State) -> str:
+    """Name a sandbox's mode with whose stack it shares."""
+    if sandbox.mode is not Mode.CONTAINER:
+        return mode_word(sandbox)
+    other = state.sandbox_or_none(sandbox.other)
+    return f"container:{other.name if other else '?'}"
 
 
 def port_value(port: PortMapping) -> dict[str, Any]:
@@ -141,6 +149,6 @@ def object_value(status: ObjectStatus) -> dict[str, Any]:
     return {
         "owner": status.owner,
         "kind": type(status.object).__name__,
-        "object": describe_object(status.object),
+        "object": status.text,
         "present": status.present,
     }

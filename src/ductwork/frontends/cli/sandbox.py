@@ -9,7 +9,7 @@ import click
 
 from ductwork import InvalidArgument, SandboxSpec
 from ductwork.frontends.cli.common import Context, shared_options
-from ductwork.frontends.cli.output import mode_word, print_json, print_table, sandbox_value
+from ductwork.frontends.cli.output import mode_word, print_json, print_table, sandbox_value, shared_word
 
 
 @click.group("sandbox", short_help="Create, adopt, list, enter and remove sandboxes.")
@@ -47,7 +47,7 @@ def ls(context: Context) -> None:
         rows = [
             (
                 s.name,
-                mode_word(s),
+                shared_word(s, state),
                 "yes" if alive else "gone",
                 ", ".join(_networks(state, s.id)) or "-",
                 s.target or "-",
