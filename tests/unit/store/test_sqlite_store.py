@@ -284,7 +284,7 @@ def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path, size: str) -> Non
 def test_a_read_only_folder_is_denied(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=1m tmpfs "$1"; mount -o remount,ro "$1"; "$PYTHON" -c "$FILL" "$1"'
     out = _in_mount_namespace(script, tmp_path, FILL=FILL)
-    assert out.startswith(Denied.__name__) and "--state-dir" in out
+    assert out.startswith(Denied.__name__) and "--host" in out
 
 
 @NEEDS_MOUNTS
