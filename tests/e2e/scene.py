@@ -68,7 +68,9 @@ class Scene:
                 changes = self.changes()
                 assert not changes, f"the host is not as it was:\n{changes}"
         finally:
-            for pinned in (self.host.state_dir / "netns").glob("*"):
+            # The folder is a mount of its own, like /run/netns, for as long as a namespace is pinned in it.
+            folder = self.host.state_dir / "netns"
+            for pinned in (*folder.glob("*"), folder):
                 run(["umount", "-l", str(pinned)], check=False)
 
     def sandbox(self, name: str, *networks: str) -> Inside:
