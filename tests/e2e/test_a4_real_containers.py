@@ -340,9 +340,6 @@ def test_a4_dockers_containers_do_not_reach_ours(machine: Machine) -> None:
     assert _page(keeper, f"http://{_address(db, 'eth0')}/") == ""
 
 
-@pytest.mark.xfail(
-    reason="Docker 20.10 closes its networks by FORWARD DROP alone; docs/design/foreign-firewalls"
-)
 def test_a4_ours_do_not_reach_dockers_containers(machine: Machine) -> None:
     keeper = Inside("keeper", Path(f"/proc/{machine.docker.pid('keeper')}/ns/net"))
     db = machine.run(machine.podman, "db", *SERVE, options=["--network=none"])

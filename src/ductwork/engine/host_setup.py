@@ -13,6 +13,7 @@ from ductwork.engine.planner import THE_HOST
 from ductwork.engine.state import HostRecord, SysctlBefore
 from ductwork.engine.work import Work
 from ductwork.kernel.ports import LinkInfo
+from ductwork.model.foreign import ForeignView
 from ductwork.model.nft_schema import TABLE
 from ductwork.model.objects import ALIAS_PREFIX, HOST
 from ductwork.plan.ruleset import ruleset_digest
@@ -39,6 +40,14 @@ def activate(work: Work, versions: set[int]) -> None:
         work.change.touch(THE_HOST)
 
 
+def keep_closed(work: Work, view: ForeignView) -> None:
+    """Note which bridges of others our accepts in their firewall must not open to our containers."""
+    record = work.state.host()
+    if record is not None and record.guarded != view.guarded:
+        work.state.put_host(replace(record, guarded=view.guarded))
+        work.change.touch(THE_HOST)
+
+
 def deactivate(work: Work) -> None:
     """Give everything back; called when the last network that needs it goes.
 
@@ -54,7 +63,7 @@ def deactivate(work: Work) -> None:
             f"forwarding stays on: {newcomers[0]} came after Ductwork and may rely on it"
             f" (switch it off with: sysctl -w {record.sysctls[-1].path.replace('/', '.')}=0)"
         )
-    work.state.put_host(replace(record, active=False, sysctls=kept, forward_chains=()))
+    work.state.put_host(replace(record, active=False, guarded=(), sysctls=kept, forward_chains=()))
     work.change.touch(THE_HOST)
 
 

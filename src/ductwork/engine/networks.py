@@ -190,6 +190,7 @@ def _open_foreign(work: Work, network: Network) -> None:
     versions = {s.cidr.version for s in network.subnets}
     bridge = BridgeOptions.of(network).bridge
     work.state.put_foreign(network.id, plan_foreign(view, bridge, network.id, versions))
+    host_setup.keep_closed(work, view)
     work.change.notes += [f"{w.message}; {w.remedy}" for w in plan_warnings(view, bridge, versions)]
 
 

@@ -20,6 +20,7 @@ from ductwork.model.objects import (
     KernelObject,
     LinkUp,
     NamespaceName,
+    NftElement,
     NsKey,
     PinnedNamespace,
     Route,
@@ -106,7 +107,10 @@ def _plan_host(state: State) -> list[KernelObject]:
     switches: list[KernelObject] = [
         Sysctl(HOST, s.path, s.value, s.before if record.active else None) for s in record.sysctls
     ]
-    return [*switches, Ruleset(HOST, record.id, render_ruleset(record.id))] if record.active else switches
+    if not record.active:
+        return switches
+    guarded = [NftElement(HOST, "guarded", (name,)) for name in record.guarded]
+    return [*switches, Ruleset(HOST, record.id, render_ruleset(record.id)), *guarded]
 
 
 def _plan_network(state: State, network: Network) -> list[KernelObject]:

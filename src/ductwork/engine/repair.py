@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from ductwork.drivers.bridge import BridgeDriver, BridgeOptions
 from ductwork.engine.change import learn_identities
-from ductwork.engine.planner import all_owners, plan_owner
+from ductwork.engine.host_setup import keep_closed
+from ductwork.engine.planner import THE_HOST, all_owners, plan_owner
 from ductwork.engine.state import HostRecord
 from ductwork.engine.targets import Binder
 from ductwork.engine.work import Work
 from ductwork.errors import TeardownErrors
+from ductwork.model.foreign import ForeignView
 from ductwork.model.objects import HOST, Add, KernelObject, NsKey, PinnedNamespace, Ruleset, Step, Veth
 from ductwork.plan.diff import diff
 from ductwork.plan.foreign import plan_foreign
@@ -85,7 +87,7 @@ def refresh_foreign(work: Work) -> list[str]:
         return []
     view = work.kernel.observe_foreign(HOST)
     notes: list[str] = []
-    lost: list[Step] = []
+    lost: list[Step] = diff(plan_owner(work.state, THE_HOST), _with_guarded(work, view))
     for network in bridges:
         versions = {s.cidr.version for s in network.subnets}
         wanted = plan_foreign(view, BridgeOptions.of(network).bridge, network.id, versions)
@@ -95,9 +97,17 @@ def refresh_foreign(work: Work) -> list[str]:
         lost += [Add(accept, tolerant=True) for accept in missing]
         if missing:
             notes.append(f"opened {missing[0].firewall} {missing[0].chain} for network {network.name}")
-    work.change.store.commit(work.state.store.changes())
+    changes = work.state.store.changes()
+    if changes:
+        work.change.store.commit(changes)
     try:
         work.change.executor.run_all(lost, "opening other firewalls for our bridges")
     except TeardownErrors as error:
         notes += [f"not opened: {cause}" for cause in error.causes]
     return notes
+
+
+def _with_guarded(work: Work, view: ForeignView) -> list[KernelObject]:
+    """Note the bridges others keep closed, and say what the host consists of then."""
+    keep_closed(work, view)
+    return plan_owner(work.state, THE_HOST)

@@ -56,6 +56,7 @@ class HostRecord:
         active: there is a network that needs our rules and forwarding.
         boot: the boot in which the kernel was last as it should be.
         rules: fingerprint of the rules that were loaded last.
+        guarded: bridges of others that our accepts in their firewall must not open to our containers.
         sysctls: changed for forwarding, in the order of changing; written back with the last network.
         forward_chains: other people's forward chains when the first network came ("FAMILY TABLE CHAIN"). If
             there are new ones at the end, somebody else has come to rely on forwarding and it stays on.
@@ -65,6 +66,7 @@ class HostRecord:
     active: bool = False
     boot: str = ""
     rules: str = ""
+    guarded: tuple[str, ...] = ()
     sysctls: tuple[SysctlBefore, ...] = ()
     forward_chains: tuple[str, ...] = ()
 

@@ -20,6 +20,7 @@ from ductwork.model.nft_schema import FAMILY, TABLE
 from ductwork.model.objects import ALIAS_PREFIX, HOST, Add, ForeignAccept, Remove
 
 _DOCKER_USER = "DOCKER-USER"
+_DOCKER = "DOCKER"  # its accepts for published ports; what passes it meets the policy
 _XTABLES = frozenset({"filter", "mangle", "security"})  # iptables' tables with a FORWARD chain of type filter
 _DIALECTS = {"ip": "iptables", "ip6": "ip6tables"}
 _LEGACY_FILES = (("iptables-legacy", "ip_tables_names"), ("ip6tables-legacy", "ip6_tables_names"))
@@ -133,6 +134,7 @@ def _forward(firewall: str, table: str, known: Chains) -> IptablesForward:
         drops=known.drops("FORWARD"),
         docker_user=known.passes("FORWARD", _DOCKER_USER),
         table=table,
+        guarded=known.sent_out_to(_DOCKER),
     )
 
 

@@ -85,6 +85,11 @@ class Chains:
                 return False
         return False
 
+    def sent_out_to(self, target: str) -> frozenset[str]:
+        """Return the interfaces of which all that goes out is sent to a chain."""
+        every = (rule.words for rules in self.rules.values() for rule in rules)
+        return frozenset(w[1] for w in every if len(w) == 4 and (w[0], *w[2:]) == ("-o", "-j", target))
+
     def place_before_end(self, chain: str) -> int:
         """Return the number a new rule must get to be the last that still has an effect."""
         rules = self.rules.get(chain, [])

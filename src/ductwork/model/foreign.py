@@ -23,6 +23,7 @@ class IptablesForward:
     Attributes:
         firewall: "iptables", "ip6tables", "iptables-legacy" or "ip6tables-legacy".
         drops: a packet that nothing else matches is dropped or rejected, by the policy or by a last rule.
+        guarded: Docker's bridges, which it keeps closed by dropping whatever no rule has accepted.
         docker_user: a DOCKER-USER chain exists and every packet passes it.
     """
 
@@ -31,6 +32,7 @@ class IptablesForward:
     drops: bool
     docker_user: bool = False
     table: str = "filter"
+    guarded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class ForeignView:
     nft: tuple[NftForward, ...] = ()
     accepts: tuple[ForeignAccept, ...] = ()
     unread: tuple[str, ...] = ()
+
+    @property
+    def guarded(self) -> tuple[str, ...]:
+        """The interfaces that an accept of ours would open although their owner drops what goes there."""
+        return tuple(sorted({name for forward in self.iptables if forward.drops for name in forward.guarded}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ SCHEMAS: tuple[SetSchema, ...] = (
     SetSchema("bridges", ("ifname",), purpose="bridges of our networks"),
     SetSchema("same", ("ifname", "ifname"), purpose="in and out of one network"),
     SetSchema("internal", ("ifname",), purpose="networks without a way out"),
+    SetSchema("guarded", ("ifname",), purpose="bridges of others that their firewall keeps closed"),
     SetSchema("open", ("ifname",), purpose="networks with isolation off: open to one another"),
     SetSchema("strict", ("ifname",), purpose="networks whose published ports other networks may not use"),
     *_twins("gateways", ("addr",), purpose="our own address on every network"),

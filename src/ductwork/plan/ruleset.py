@@ -75,6 +75,9 @@ chain from_network {
   iifname . oifname @same accept
   oifname @bridges goto across
   iifname @internal drop
+  # Docker keeps its bridges closed by its policy, which our accepts in its chain would overrule.
+  ct status dnat accept
+  oifname @guarded drop
   accept
 }
 chain across {
