@@ -124,7 +124,8 @@ def test_base_chains_of_all_families_are_told_as_nft_tells_them(space: Namespace
         for c in (entry["chain"] for entry in shown if "chain" in entry)
         if "hook" in c
     }
-    assert len(expected) == 15
+    theirs = {chain for chain in expected if chain.table != "ductwork"}
+    assert len(theirs) == 9 and theirs != expected  # every one above, and ours beside them
     assert set(nft.base_chains()) == expected
 
 
