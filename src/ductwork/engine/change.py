@@ -208,7 +208,11 @@ def learn_identities(store: Store, kernel: Kernel, sandbox_ids: Sequence[str]) -
 def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
     """Finish or take back every change that was cut off; say which.
 
-    Call it only while holding the host's lock.
+    Call it only while holding the host's lock. A removal that still cannot be finished is told and tried again
+    by the next command: what is on record is right already.
+
+    Raises:
+        TeardownErrors: a creation could not be taken back; later changes must not build on its records.
     """
     done: list[str] = []
     for entry in store.scan("pending/"):
@@ -231,7 +235,13 @@ def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
             if not (isinstance(step, Add) and isinstance(step.object, PinnedNamespace) and step.object in was)
         ]
         steps = _without_lost_table(_reachable(steps, binder, [now, then]), executor.kernel)
-        executor.run_all(steps, f"recovering: {journal.what}")
+        try:
+            executor.run_all(steps, f"recovering: {journal.what}")
+        except TeardownErrors as error:
+            if back:
+                raise
+            done.append(f"{error}; the next command tries again")
+            continue
         store.commit([*(_restore(journal) if back else []), Delete(entry.key)])
         done.append(f"{'took back' if back else 'finished'} what was cut off: {journal.what}")
     return done

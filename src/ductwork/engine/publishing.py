@@ -73,8 +73,9 @@ def unpublish(work: Work, target: str, wanted: Sequence[PortRequest]) -> tuple[P
 
 def _fitting(work: Work, endpoint: Endpoint, request: PortRequest) -> list[PublishedPort]:
     """Return an endpoint's mappings that a request names; only its host port is looked up."""
-    port = request.container_port if request.host_port is None else request.host_port
-    holders = work.state.port_holders(request.protocol, port)
+    first = request.container_port if request.host_port is None else request.host_port
+    last = first if request.host_port_end is None else request.host_port_end
+    holders = (h for port in range(first, last + 1) for h in work.state.port_holders(request.protocol, port))
     return [h for h in holders if h.endpoint_id == endpoint.id and _names(request, h.mapping)]
 
 
@@ -224,7 +225,8 @@ def _names(request: PortRequest, port: PortMapping) -> bool:
         return False
     if request.host_port is None:
         return request.container_port == port.host_port
-    return (request.host_port, request.container_port) == (port.host_port, port.container_port)
+    in_range = request.host_port <= port.host_port <= (request.host_port_end or request.host_port)
+    return in_range and request.container_port == port.container_port
 
 
 def _shown(request: PortRequest) -> str:

@@ -175,3 +175,18 @@ def test_the_uplink_went_before_the_last_network(worlds: Worlds) -> None:
     world.engine.remove_networks(["n"])
     assert world.kernel.host.sysctls.values["net/ipv4/ip_forward"] == "0"
     assert not world.store.scan("pending/")
+
+
+def test_a_removal_that_cannot_be_finished_does_not_block_others(world: World) -> None:
+    """Its records are right already; only what it left in the kernel waits."""
+    busy(world)
+    world.kernel.fail_at(1, EBUSY)
+    with pytest.raises(DuctworkError):
+        world.engine.unpublish("web")
+    for _ in range(2):
+        world.kernel.fail_at(1, EBUSY)
+        world.engine.create_sandbox(sandbox(f"more{_}"))
+        assert any("tries again" in note for note in world.engine.report.notes)
+    world.kernel.faults.reset()
+    assert any(note.startswith("finished") for note in world.engine.tidy())
+    assert not world.engine.status().leftovers

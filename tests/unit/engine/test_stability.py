@@ -170,6 +170,15 @@ def test_ephemeral_ports_go_on_and_round(world: World) -> None:
     assert chosen == [40000, 40001, 40002, 40000]
 
 
+def test_a_whole_range_is_unpublished(world: World) -> None:
+    three(world)
+    world.engine.connect("alpha", "s")
+    world.engine.publish("s", ports("8000-8002:80", "8000-8002:80", "8003-8004:8003-8004", "9000:80"))
+    assert [m.host_port for m in world.engine.unpublish("s", ports("8000-8002:80"))] == [8000, 8001]
+    assert [m.host_port for m in world.engine.unpublish("s", ports("8003-8004:8003-8004"))] == [8003, 8004]
+    assert [m.host_port for m in world.engine.unpublish("s")] == [9000]
+
+
 def test_slots_come_round_and_none_is_given_twice(world: World) -> None:
     three(world)
     world.engine.connect("alpha", "s")
