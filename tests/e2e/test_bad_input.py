@@ -96,7 +96,6 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("connect net /nonexistent", NOT_FOUND, "/nonexistent"),
     ("connect net /etc/passwd", INVALID, "/etc/passwd"),
     ("disconnect nonet web", NOT_FOUND, "nonet"),
-    ("disconnect net nobody", NOT_FOUND, "nobody"),
     # -- ports
     ("publish app 8088:80", CONFLICT, "web"),
     ("publish app 9090:80", CONFLICT, "python"),

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 from ductwork.errors import InvalidArgument
 from ductwork.model.endpoint import Endpoint
 from ductwork.model.network import Network
-from ductwork.model.objects import KernelObject, NsKey, Sysctl
+from ductwork.model.objects import HOST, KernelObject, NsKey, Sysctl
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,19 @@ class Driver(Protocol):
 def switch_ipv6_on(key: NsKey, ifname: str) -> Sysctl:
     """Say that an interface takes IPv6 addresses: container engines switch that off in what they make."""
     return Sysctl(key, f"net/ipv6/conf/{ifname}/disable_ipv6", "0")
+
+
+def refuse_advertisements(bridge: str, ipv6: bool) -> list[KernelObject]:
+    """Say that the host takes no IPv6 configuration from its own containers.
+
+    A forged router advertisement would otherwise give the host a default route through a container
+    (CVE-2020-13401 in Docker). Without IPv6 on the network the host has none on the bridge at all.
+    """
+    conf = f"net/ipv6/conf/{bridge}"
+    return [
+        Sysctl(HOST, f"{conf}/disable_ipv6", "0" if ipv6 else "1"),
+        *([Sysctl(HOST, f"{conf}/accept_ra", "0")] if ipv6 else []),
+    ]
 
 
 def check_options(kind: str, options: Mapping[str, str], known: Mapping[str, str]) -> None:

@@ -9,7 +9,13 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar
 
-from ductwork.drivers.base import Attachment, check_options, read_switch, switch_ipv6_on
+from ductwork.drivers.base import (
+    Attachment,
+    check_options,
+    read_switch,
+    refuse_advertisements,
+    switch_ipv6_on,
+)
 from ductwork.errors import InvalidArgument
 from ductwork.model.addresses import interface_in, parse_address
 from ductwork.model.endpoint import Endpoint
@@ -127,7 +133,7 @@ class BridgeDriver:
             ipv6=has6,
             route_localnet=has4,
         )
-        objects: list[KernelObject] = [bridge]
+        objects: list[KernelObject] = [bridge, *refuse_advertisements(options.bridge, has6)]
         if has4:
             objects.append(LoopbackGuard(HOST, options.bridge, index))
         for subnet in network.subnets:

@@ -71,7 +71,7 @@ def create(work: Work, spec: NetworkSpec, topology: str = "") -> Network:
     if driver.uses_addresses:
         subnets = complete_subnets(work, draft, draft.subnets, gateway=driver.has_gateway, automatic=True)
         draft = replace(draft, subnets=subnets)
-    network = replace(draft, mtu=_check_mtu(spec.mtu or uplink_mtu(work), draft))
+    network = replace(draft, mtu=_check_mtu(uplink_mtu(work) if spec.mtu is None else spec.mtu, draft))
     if isinstance(driver, BridgeDriver):
         _prepare_bridge(work, network)
     work.state.put_network(network)
@@ -98,7 +98,7 @@ def update(work: Work, name: str, wanted: NetworkUpdate) -> Network:
         more = added_subnets(work, network, wanted.add_subnets, gateway=driver.has_gateway)
         network = replace(network, subnets=network.subnets + more)
     if wanted.mtu is not None or adding:
-        network = replace(network, mtu=_check_mtu(wanted.mtu or before.mtu, network))
+        network = replace(network, mtu=_check_mtu(before.mtu if wanted.mtu is None else wanted.mtu, network))
     driver.validate(network)
     _refuse_unchangeable(work, before, network)
     if isinstance(driver, BridgeDriver) and adding:

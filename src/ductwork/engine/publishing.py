@@ -118,6 +118,7 @@ def choose_ports(
 
 def _choose(work: Work, endpoint: Endpoint, request: PortRequest) -> PortMapping:
     _check_host_ip(work, endpoint, request)
+    _check_sources(endpoint, request)
     wanted = _candidates(work, request)
     fixed = request.host_port is not None and request.host_port == (
         request.host_port_end or request.host_port
@@ -158,6 +159,20 @@ def _candidates(work: Work, request: PortRequest) -> Iterator[int]:
     for port in chain(range(start, high + 1), range(low, min(start, high + 1))):
         work.state.put_port_cursor(port)
         yield port
+
+
+def _check_sources(endpoint: Endpoint, request: PortRequest) -> None:
+    """Refuse limits that leave nobody: sources of a family in which the port cannot be reached anyway."""
+    versions = {a.version for a in endpoint.addresses}
+    if request.host_ip is not None:
+        versions &= {request.host_ip.version}
+    if request.allow_from and not versions & {source.version for source in request.allow_from}:
+        listed = ", ".join(map(str, request.allow_from))
+        families = " and ".join(f"IPv{v}" for v in sorted(versions))
+        raise InvalidArgument(
+            f"nobody could use port {request.container_port}: {listed} is not of {families}",
+            hint="allow sources of a family the port is published for",
+        )
 
 
 def _check_host_ip(work: Work, endpoint: Endpoint, request: PortRequest) -> None:

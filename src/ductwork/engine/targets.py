@@ -26,6 +26,7 @@ from ductwork.model.sandbox import Mode, Sandbox
 
 ENGINES = ("docker", "podman", "lxc")
 KINDS = ("netns", "pid", *ENGINES)
+_PID_DIGITS = 18
 GRAMMAR = "a sandbox's name, netns:NAME, pid:N, docker:NAME, podman:NAME, lxc:NAME or a path"
 
 
@@ -235,6 +236,12 @@ class Targets:
                 f"{text} uses the host's own network (unisolated); there is nothing to connect",
                 hint="start it with a network stack of its own",
             )
+        if _is_the_machines(info.path):
+            self.binder.kernel.unbind(key)
+            raise FailedPrecondition(
+                f"{text} is in the machine's own network, which is no container's",
+                hint="name a process or a path that has a network stack of its own",
+            )
         same = state.sandbox_by_cookie(info.cookie)
         if same is not None:
             self.binder.kernel.unbind(key)
@@ -314,7 +321,7 @@ class Targets:
         if kind not in KINDS:
             raise InvalidArgument(f"target {text!r}: kind {kind!r} is not known", hint=f"TARGET is {GRAMMAR}")
         if kind == "pid":
-            if not name.isdecimal():
+            if not (name.isascii() and name.isdecimal() and len(name) <= _PID_DIGITS):
                 raise InvalidArgument(f"target {text!r}: a pid is a number", hint="write it like pid:4711")
         elif not name or "/" in name:
             raise InvalidArgument(f"target {text!r}: {name!r} is not a name", hint=f"TARGET is {GRAMMAR}")
@@ -322,6 +329,15 @@ class Targets:
 
     def _netns_path(self, name: str) -> str:
         return next((str(d / name) for d in (self.host.netns_dir, IP_NETNS_DIR) if (d / name).exists()), "")
+
+
+def _is_the_machines(path: str) -> bool:
+    """Say whether a namespace is the one the machine booted with: a lab's host must not change it by mistake."""
+    try:
+        theirs, machines = Path(path).stat(), Path("/proc/1/ns/net").stat()
+    except OSError:
+        return False
+    return (theirs.st_dev, theirs.st_ino) == (machines.st_dev, machines.st_ino)
 
 
 def _target_of(name: str, host: Host) -> str:

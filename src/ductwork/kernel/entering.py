@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,9 @@ def exec_in_namespace(netns: str, files: Path | None, argv: Sequence[str]) -> No
     if shutil.which(argv[0]) is None:
         raise NotFound(f"command {argv[0]!r} was not found", hint="give the command after --")
     sys.stdout.flush()
+    # Python ignores these for itself, and what is ignored stays so over exec.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.execvp(argv[0], list(argv))
 
 

@@ -102,11 +102,9 @@ def _ends_in_drop(policy: str, rules: Sequence[Json]) -> bool:
 
 def _owner(family: str, table: str, nft_run: NftRun) -> tuple[bool, frozenset[str]]:
     """Say whether a table is owned, and which interfaces an owned one names."""
-    tables = [item["table"] for item in _ask({"list": {"tables": None}}, nft_run) if "table" in item]
-    flagged = any(t.get("flags") for t in tables if (t["family"], t["name"]) == (family, table))
-    if not flagged or not _PLAIN_NAME.fullmatch(table):
+    if not _PLAIN_NAME.fullmatch(table):
         return False, frozenset()
-    # nft 1.0.6 prints rubbish as the value of "flags" in JSON, so the text decides.
+    # Not as JSON: nft 1.0.6 prints rubbish as the value of "flags", sometimes no JSON at all.
     try:
         text = nft_run(f"list table {family} {table}")
     except KernelError:  # gone, or a name that is a word of nft's language: an attempt to change it will tell

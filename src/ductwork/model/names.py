@@ -12,6 +12,8 @@ Mac = NewType("Mac", str)
 IFNAME_MAX_BYTES = 15  # IFNAMSIZ - 1, linux/if.h
 NAME_MAX_CHARS = 63  # a DNS label, RFC 1035 section 2.3.4
 
+_SYSCTL_WORDS = frozenset({"all", "default"})  # net/ipv4/conf/all and /default are no interfaces
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -42,6 +44,11 @@ def parse_ifname(text: str) -> str:
     if not text or text in {".", ".."} or any(c in "/:%" or c.isspace() or not c.isprintable() for c in text):
         raise InvalidArgument(
             f"interface name {text!r} is not allowed", hint="use letters, digits, '.', '_' and '-'"
+        )
+    if text in _SYSCTL_WORDS:
+        raise InvalidArgument(
+            f"interface name {text!r} is not allowed: it has a meaning of its own in sysctls",
+            hint="choose another name",
         )
     return text
 

@@ -124,8 +124,8 @@ def _target(step: Add | Change) -> KernelObject:
 def order_key(item: KernelObject) -> tuple[int, str, int]:
     """Sort objects for creation: stage, then (inside sandboxes) one sandbox after the other, then rank."""
     stage, rank = _ORDER[type(item)]
-    if isinstance(item, Sysctl) and item.ns != HOST:
-        stage, rank = 3, 1  # of an interface: it must be there, and have no address yet
+    if isinstance(item, Sysctl) and item.before is None:
+        stage, rank = 3, 1  # of an interface of ours: it must be there, and have no address yet
     place = getattr(item, "ns", "") if stage == 3 else ""
     return stage, "" if place == HOST else place, rank
 

@@ -18,6 +18,10 @@ def parse_pairs(words: Iterable[str], what: str) -> tuple[tuple[str, str], ...]:
             raise InvalidArgument(
                 f"{what} {word!r} is not of the form KEY=VALUE", hint="write it like colour=blue"
             )
+        if not word.isprintable():
+            raise InvalidArgument(
+                f"{what} {word!r} has characters that cannot be printed", hint="leave them out"
+            )
         pairs[key] = value
     return tuple(pairs.items())
 
