@@ -94,6 +94,11 @@ CASES: tuple[tuple[str, int, str], ...] = (
     ("connect net pid:banana", INVALID, "banana"),
     ("connect net rkt:web", INVALID, "rkt"),
     ("connect net /nonexistent", NOT_FOUND, "/nonexistent"),
+    ("connect net /proc/self/ns/net", PRECONDITION, "machine's own"),
+    ("connect net pid:٣", INVALID, "number"),
+    ("publish app 8099:80 --allow-from 2001:db8::/64", INVALID, "nobody"),
+    ("network create fresh --opt bridge=default", INVALID, "default"),
+    ("network create fresh --mtu 0", INVALID, "mtu 0"),
     ("connect net /etc/passwd", INVALID, "/etc/passwd"),
     ("disconnect nonet web", NOT_FOUND, "nonet"),
     # -- ports

@@ -332,12 +332,17 @@ class Targets:
 
 
 def _is_the_machines(path: str) -> bool:
-    """Say whether a namespace is the one the machine booted with: a lab's host must not change it by mistake."""
+    """Say whether a namespace is the machine's, or the caller's: a lab's host must not change it by mistake."""
+    files = [_file_of(place) for place in (path, "/proc/1/ns/net", "/proc/self/ns/net")]
+    return files[0] is not None and files[0] in files[1:]
+
+
+def _file_of(path: str) -> tuple[int, int] | None:
     try:
-        theirs, machines = Path(path).stat(), Path("/proc/1/ns/net").stat()
+        found = Path(path).stat()
     except OSError:
-        return False
-    return (theirs.st_dev, theirs.st_ino) == (machines.st_dev, machines.st_ino)
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _target_of(name: str, host: Host) -> str:
