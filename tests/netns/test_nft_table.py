@@ -13,6 +13,7 @@ from tests.netns.nft_lab import SETS_ONLY, element, enter_of, listed, sets_text
 
 from ductwork.kernel.nft import NftSocket
 from ductwork.kernel.ports import KernelError, NftChainInfo
+from ductwork.model.nft_text import count_rules
 from ductwork.model.objects import HOST, Add, Ruleset
 from ductwork.plan.ruleset import render_ruleset
 
@@ -61,6 +62,21 @@ def test_the_real_ruleset_loads_and_takes_elements(space: Namespace, nft: NftSoc
     assert nft.owner() == "id"
     nft.apply([Add(element("publish_any4", 6, 80, value=("10.0.0.2", 80)))])
     assert len(listed(space, "publish_any4")) == 1
+
+
+def test_the_rules_are_counted_as_they_are_written(space: Namespace, nft: NftSocket) -> None:
+    text = render_ruleset("id")
+    assert nft.rule_count() == 0
+    space.run("nft", "add table ip ductwork; add chain ip ductwork c; add rule ip ductwork c accept")
+    space.run("nft", "add table inet other; add chain inet other c; add rule inet other c accept")
+    assert nft.rule_count() == 0
+    nft.load(Ruleset(HOST, "id", text))
+    assert nft.rule_count() == count_rules(text) > 30
+    space.run("nft", "add rule inet ductwork guard accept")
+    assert nft.rule_count() == count_rules(text) + 1
+    space.run("nft", "flush table inet ductwork")
+    assert nft.owner() == "id"
+    assert nft.rule_count() == 0
 
 
 def test_a_bad_ruleset_leaves_the_old_one_in_place(space: Namespace, nft: NftSocket) -> None:

@@ -18,7 +18,7 @@ from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.executor import Executor, explain
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.engine.planner import namespace_key, network_owner
-from ductwork.engine.repair import refresh_foreign, restore_all
+from ductwork.engine.repair import Repair, refresh_foreign, repair, restore_all
 from ductwork.engine.sandboxes import SandboxSpec
 from ductwork.engine.state import HostRecord, State
 from ductwork.engine.targets import Binder, Targets
@@ -205,6 +205,21 @@ class Engine:
             notes += refresh_foreign(self._work("opening other firewalls for our bridges"))
         self.report = Report()
         return notes
+
+    def repair(self) -> Repair:
+        """Make everything on record exist again, whatever of it is missing; the report has the steps."""
+        with self._mutex:
+            self.report = report = Report()
+            with self.locked():
+                if not self.plan_only:
+                    report.notes += [f"forgot {name}: it has died" for name in self._sweep()]
+                done = repair(self._work("repairing"), plan_only=self.plan_only)
+                report.notes += done.notes
+                if not self.plan_only:
+                    report.notes += refresh_foreign(self._work("opening other firewalls for our bridges"))
+            report.steps = list(done.steps)
+            report.names = {f"sandbox/{s.id}": s.name for s in self.sandboxes()}
+            return done
 
     def _forget_dead(self) -> None:
         """Forget containers that were started anew: what the old ones had is not the new ones'."""

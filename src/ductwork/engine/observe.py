@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ductwork.kernel.ports import Kernel, LinkInfo
+from ductwork.model.nft_text import count_rules
 from ductwork.model.objects import (
     ALIAS_PREFIX,
     HOST,
@@ -56,9 +57,10 @@ class Observer:
             case LinkUp() | Address() | Route() | Neighbour() | LoopbackGuard():
                 return self._reachable(item.ns) and self._space(item.ns).has(item)
             case Sysctl():
-                return self._kernel.sysctl(item.ns).get(item.path) == item.value
+                return self._reachable(item.ns) and self._kernel.sysctl(item.ns).get(item.path) == item.value
             case Ruleset():
-                return self._kernel.nft(item.ns).owner() == item.owner
+                nft = self._kernel.nft(item.ns)
+                return nft.owner() == item.owner and nft.rule_count() == count_rules(item.text)
             case NftElement():
                 return self._element(item)
             case ForeignAccept():

@@ -2,27 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ductwork.drivers.bridge import BridgeDriver, BridgeOptions
 from ductwork.engine.change import learn_identities
 from ductwork.engine.host_setup import keep_closed
-from ductwork.engine.planner import THE_HOST, all_owners, plan_owner
+from ductwork.engine.look import ObjectStatus, status
+from ductwork.engine.planner import THE_HOST, all_owners, network_owner, plan_owner
 from ductwork.engine.state import HostRecord
 from ductwork.engine.targets import Binder
 from ductwork.engine.work import Work
 from ductwork.errors import TeardownErrors
 from ductwork.model.foreign import ForeignView
-from ductwork.model.objects import HOST, Add, KernelObject, NsKey, PinnedNamespace, Ruleset, Step, Veth
+from ductwork.model.network import Network
+from ductwork.model.nft_text import count_rules
+from ductwork.model.objects import (
+    HOST,
+    Add,
+    Bridge,
+    KernelObject,
+    NftElement,
+    NsKey,
+    PinnedNamespace,
+    Ruleset,
+    Step,
+    Veth,
+)
 from ductwork.plan.diff import diff
 from ductwork.plan.foreign import plan_foreign
-from ductwork.plan.ruleset import ruleset_digest
+from ductwork.plan.ruleset import render_ruleset, ruleset_digest
 from ductwork.store.protocol import Put
 from ductwork.store.records import encode
 
 
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair found missing, what it did or would do about it, and what is missing still."""
+
+    missing: tuple[ObjectStatus, ...]
+    steps: tuple[Step, ...]
+    still_missing: tuple[ObjectStatus, ...]
+    notes: tuple[str, ...] = ()
+
+
+def repair(work: Work, *, plan_only: bool) -> Repair:
+    """Make everything on record exist again, whatever is missing; `restore_all` looks at a few signs."""
+    missing = status(work).missing
+    steps = _steps_for(work, missing)
+    if plan_only:
+        return Repair(missing, tuple(steps), missing)
+    notes = restore_all(work)
+    left = status(work).missing if notes else missing
+    notes += _restore(work, _steps_for(work, left))
+    return Repair(missing, tuple(steps), status(work).missing if left else (), tuple(notes))
+
+
+def _steps_for(work: Work, missing: Sequence[ObjectStatus]) -> list[Step]:
+    """Say how the missing objects come back; with our table every element, which loading it takes away."""
+    gone = {s.object for s in missing}
+    loads = any(isinstance(item, Ruleset) for item in gone)
+    return [
+        step
+        for step in plan_restore(work)
+        if isinstance(step, Add) and (step.object in gone or (loads and isinstance(step.object, NftElement)))
+    ]
+
+
 def restore_all(work: Work) -> list[str]:
-    """Make everything exist again after a reboot, after `nft flush ruleset`, or with newer rules of ours.
+    """Make everything exist again after a reboot, after damage by others, or with newer rules of ours.
 
     What exists already is left as it is; endpoints of sandboxes that are gone are left out.
     """
@@ -30,16 +78,26 @@ def restore_all(work: Work) -> list[str]:
     reason = None if record is None else _reason(work, record)
     if record is None or reason is None:
         return []
-    notes = [reason]
+    notes = [reason, *_restore(work, plan_restore(work))]
+    current = replace(record, boot=work.kernel.boot_id, rules=ruleset_digest())
+    work.change.store.commit([Put("host", encode(current))])
+    return notes
+
+
+def _restore(work: Work, steps: Sequence[Step]) -> list[str]:
+    """Take steps that put things back, going on past failures; say what could not be done."""
+    if not steps:
+        return []
+    notes: list[str] = []
     try:
-        work.change.executor.run_all(plan_restore(work), "restoring what was taken away")
+        work.change.executor.run_all(steps, "restoring what was taken away")
     except TeardownErrors as error:
         # What is in the way is to be told, and must not keep anybody from clearing it away.
         notes += [f"not restored: {cause}" for cause in error.causes]
     store, sandboxes = work.change.store, work.state.sandboxes()
     learned = learn_identities(store, work.kernel, [s.id for s in sandboxes])
-    current = replace(record, boot=work.kernel.boot_id, rules=ruleset_digest())
-    store.commit([*learned, Put("host", encode(current))])
+    if learned:
+        store.commit(learned)
     return notes
 
 
@@ -52,7 +110,33 @@ def _reason(work: Work, record: HostRecord) -> str | None:
         return None
     if work.kernel.nft(HOST).owner() != record.id:
         return "restored our nft table and what belongs to it: somebody had removed it"
-    return None if record.rules == ruleset_digest() else "loaded the rules of this version of Ductwork"
+    if record.rules != ruleset_digest():
+        return "loaded the rules of this version of Ductwork"
+    damage = _damage(work, record)
+    return f"restored what Ductwork had made: {damage}" if damage else None
+
+
+def _damage(work: Work, record: HostRecord) -> str:
+    """Say what is gone besides the table; only signs that are cheap to read on a busy host."""
+    nft = work.kernel.nft(HOST)
+    if nft.rule_count() != count_rules(render_ruleset(record.id)):
+        return "somebody had flushed our rules"
+    planned = [o for n in _bridge_networks(work) for o in plan_owner(work.state, network_owner(n.id))]
+    listed = {o.key for o in planned if isinstance(o, NftElement) and o.set == "bridges"}
+    if listed != {element.key for element in nft.elements("bridges")}:
+        return "somebody had changed our sets"
+    bridges = {o.name for o in planned if isinstance(o, Bridge)}
+    lost = bridges - {link.name for link in work.kernel.route(HOST).links()} if bridges else ()
+    return f"somebody had deleted {_listed(lost)}" if lost else ""
+
+
+def _listed(bridges: Iterable[str]) -> str:
+    names = sorted(bridges)
+    return f"bridge{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _bridge_networks(work: Work) -> list[Network]:
+    return [n for n in work.state.networks() if n.driver == BridgeDriver.kind]
 
 
 def plan_restore(work: Work) -> list[Step]:
@@ -82,7 +166,7 @@ def refresh_foreign(work: Work) -> list[str]:
 
     The records come first: an accept that stands on no record would stay for ever.
     """
-    bridges = [n for n in work.state.networks() if n.driver == BridgeDriver.kind]
+    bridges = _bridge_networks(work)
     if not bridges:
         return []
     view = work.kernel.observe_foreign(HOST)

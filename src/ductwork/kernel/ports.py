@@ -128,6 +128,10 @@ class NftPort(Protocol):
         """Return the owner our table was loaded for, None when there is no table."""
         ...
 
+    def rule_count(self) -> int:
+        """Count the rules in our table; 0 when there is no table."""
+        ...
+
     def apply(self, steps: Sequence[Step]) -> None:
         """Add and remove elements in one transaction: all or nothing.
 

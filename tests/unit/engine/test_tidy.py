@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.engine.histories import busy, one_network
-from tests.unit.engine.world import World, Worlds, network, ports, sandbox, v4
+from tests.unit.engine.world import World, Worlds, differences, network, ports, sandbox, v4
 
 from ductwork.engine.networks import NetworkUpdate
+from ductwork.engine.repair import Repair
 from ductwork.engine.state import HostRecord
 from ductwork.errors import Conflict, FailedPrecondition
 from ductwork.kernel.fake import Killed
+from ductwork.kernel.fake.namespace import FakeLink
 from ductwork.model.foreign import IptablesForward
 from ductwork.store.protocol import Put
 from ductwork.store.records import encode
@@ -115,6 +117,80 @@ def test_a_flush_is_repaired(world: World) -> None:
     assert "restored our nft table" in note
     assert world.picture() == before
     settled(world)
+
+
+def _bridge(world: World) -> FakeLink:
+    return next(x for x in world.kernel.host.links.values() if x.name.startswith("dw-"))
+
+
+def _forget_set(world: World, name: str) -> None:
+    world.kernel.host.tables.contents[name].clear()
+
+
+# What somebody did to the host, and what the next command says about it.
+DAMAGE = {
+    "rules": (lambda w: w.kernel.host.tables.flush_rules(), "somebody had flushed our rules"),
+    "set": (lambda w: _forget_set(w, "bridges"), "somebody had changed our sets"),
+    "bridge": (lambda w: w.kernel.host.remove_link(_bridge(w).ifindex), "somebody had deleted bridge dw-"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_that_is_cheap_to_see_is_noticed(world: World, kind: str) -> None:
+    spoil, words = DAMAGE[kind]
+    busy(world)
+    before = world.picture()
+    spoil(world)
+    assert world.engine.status().missing
+    (note,) = world.engine.tidy()
+    assert words in note
+    assert differences(before, world.picture()) == []
+    settled(world)
+
+
+@pytest.mark.parametrize("kind", [*DAMAGE, "veth", "element", "table"])
+def test_repair_brings_back_whatever_is_missing(world: World, kind: str) -> None:
+    busy(world)
+    before = world.picture()
+    host = world.kernel.host
+    if kind == "veth":
+        host.remove_link(next(x.ifindex for x in host.links.values() if x.kind == "veth"))
+    elif kind == "element":
+        _forget_set(world, "publish_any4")
+    elif kind == "table":
+        host.tables.flush()
+    else:
+        DAMAGE[kind][0](world)
+    damaged = world.picture()
+    world.engine.plan_only = True
+    planned = world.engine.repair()
+    assert planned.missing and world.engine.report.lines()
+    assert world.picture() == damaged
+    world.engine.plan_only = False
+    done = world.engine.repair()
+    assert done.missing == planned.missing
+    assert not done.still_missing
+    assert differences(before, world.picture()) == []
+    settled(world)
+    assert world.engine.repair() == Repair((), (), ())
+
+
+def test_repair_makes_our_own_namespace_again(world: World) -> None:
+    busy(world)
+    world.kernel.forget_namespace(str(world.host.netns_dir / "web"))
+    assert not world.engine.repair().still_missing
+    settled(world)
+    world.remove_all()
+
+
+def test_repair_says_what_is_in_the_way(world: World) -> None:
+    one_network(world)
+    bridge = _bridge(world)
+    world.kernel.host.remove_link(bridge.ifindex)
+    world.kernel.host.add_link(bridge.name)
+    done = world.engine.repair()
+    assert any("not restored" in note and bridge.name in note for note in done.notes)
+    assert done.still_missing
 
 
 def test_a_reboot_is_repaired(worlds: Worlds) -> None:

@@ -36,6 +36,7 @@ for command in (
     endpoint.unlink,
     look.inspect,
     look.status,
+    look.repair,
     look.graph,
     topology.up,
     topology.diff,

@@ -1,4 +1,4 @@
-"""`duct inspect`, `status`, `graph`."""
+"""`duct inspect`, `status`, `repair`, `graph`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ductwork import Engine
+from ductwork import Engine, FailedPrecondition
 from ductwork.frontends.cli.common import Context, shared_options
 from ductwork.frontends.cli.output import endpoint_value, link_value, object_value, print_json, sandbox_value
 from ductwork.plan.graph import graph_json, render_mermaid, render_svg, render_text
@@ -81,6 +81,29 @@ def status(context: Context) -> None:
         click.echo(f"{total} objects, {len(found.missing)} missing, {len(found.leftovers)} left over")
         for name in found.leftovers:
             click.echo(f"  ? link {name} carries Ductwork's mark but is on no record")
+        if found.missing:
+            click.echo("repair with: duct repair")
+
+
+@click.command("repair")
+@shared_options
+def repair(context: Context) -> None:
+    """Make everything on record exist again, whatever somebody else took away.
+
+    What is there is left as it is, and so are its connections.
+    """
+    with context.engine(changes=False) as engine:
+        done = engine.repair()
+        still = {(o.owner, o.object) for o in done.still_missing}
+        lines = [f"{'!' if (o.owner, o.object) in still else '+'} {o.text} ({o.owner})" for o in done.missing]
+        total = f"{len(done.missing)} missing, {len(done.missing) - len(still)} made again"
+        value = {
+            "missing": [object_value(o) for o in done.missing],
+            "still_missing": [object_value(o) for o in done.still_missing],
+        }
+        context.show(engine, value, "\n".join([*lines, total]) if lines else "nothing is missing")
+    if still and not context.plan:
+        raise FailedPrecondition(f"{len(still)} objects could not be made again", hint="see: duct status")
 
 
 @click.command("graph")

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from ductwork.kernel.fake.faults import Faults, refuse
 from ductwork.kernel.ports import NftChainInfo
 from ductwork.model.nft_schema import FAMILY, SETS, TABLE, FieldType
+from ductwork.model.nft_text import count_rules
 from ductwork.model.objects import Add, Change, NftElement, NftField, Remove, Ruleset, Step
 
 Contents = dict[str, dict[tuple[NftField, ...], NftElement]]
@@ -28,11 +29,13 @@ class Tables:
 
     Attributes:
         ruleset: what our table was loaded from, None when there is no table.
+        flushed: its rules are gone, the chains and sets stand.
         chains: base chains of others.
         answers: what `run` prints for a text; other texts are refused.
     """
 
     ruleset: Ruleset | None = None
+    flushed: bool = False
     contents: Contents = field(default_factory=dict)
     chains: list[NftChainInfo] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
@@ -43,11 +46,20 @@ class Tables:
         self.contents = {}
         self.chains.clear()
 
+    def flush_rules(self) -> None:
+        """Do what somebody's `nft flush table inet ductwork` does."""
+        self.flushed = True
+
     def snapshot(self) -> dict[str, object]:
         """Return a comparable value of all tables."""
         elements = sorted(str(e) for by_key in self.contents.values() for e in by_key.values())
         owner = self.ruleset.owner if self.ruleset else None
-        return {"owner": owner, "elements": elements, "chains": sorted(map(str, self.chains))}
+        return {
+            "owner": owner,
+            "flushed": self.flushed and owner is not None,
+            "elements": elements,
+            "chains": sorted(map(str, self.chains)),
+        }
 
 
 class FakeNft:
@@ -61,6 +73,7 @@ class FakeNft:
         """Replace our table; its maps are empty then."""
         self._faults.begin("load our nft table")
         self._tables.ruleset = ruleset
+        self._tables.flushed = False
         self._tables.contents = {}
 
     def delete_table(self) -> None:
@@ -72,6 +85,11 @@ class FakeNft:
     def owner(self) -> str | None:
         """Return for whom our table was loaded."""
         return self._tables.ruleset.owner if self._tables.ruleset else None
+
+    def rule_count(self) -> int:
+        """Count the rules of our table."""
+        ruleset = self._tables.ruleset
+        return 0 if ruleset is None or self._tables.flushed else count_rules(ruleset.text)
 
     def apply(self, steps: Sequence[Step]) -> None:
         """Do all steps or none; a whole transaction counts as one step for fault injection."""

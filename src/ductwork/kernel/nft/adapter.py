@@ -76,6 +76,18 @@ class NftSocket:
             raise KernelError(refusals[0].errno, _words(refusals[0]), doing)
         return messages.table_comment(answers[0]).removeprefix(_OWNER) if answers else None
 
+    def rule_count(self) -> int:
+        """Count the rules in our table; 0 when there is no table."""
+        doing = "reading the rules of our nft table"
+        try:
+            return sum(map(messages.is_rule, self._socket.dump(messages.dump_rules(), doing)))
+        except KernelError as error:
+            if error.errno == errno.ENOENT:  # as kernels answer that look for the table first
+                return 0
+            raise
+        except OSError as error:
+            raise _lost(error, doing) from error
+
     def apply(self, steps: Sequence[Step]) -> None:
         """Add and remove elements in one transaction: all or nothing.
 

@@ -22,6 +22,7 @@ from ductwork.model.nft_schema import TABLE
 
 _SUBSYSTEM = 10 << 8
 _GETTABLE, _DELTABLE, _GETCHAIN = _SUBSYSTEM | 1, _SUBSYSTEM | 2, _SUBSYSTEM | 4
+_NEWRULE, _GETRULE = _SUBSYSTEM | 6, _SUBSYSTEM | 7
 NEWSETELEM, GETSETELEM, DELSETELEM = _SUBSYSTEM | 12, _SUBSYSTEM | 13, _SUBSYSTEM | 14
 
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -33,6 +34,7 @@ _POLICIES = ("drop", "accept")
 _NAME, _TABLE_USERDATA = 1, 6
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 1, 3, 4, 5, 7
 _HOOK_NUMBER, _HOOK_PRIORITY = 1, 2
+_RULE_TABLE = 1
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _COMMENT = 0  # libnftnl's first kind of user data of a table
 
@@ -113,6 +115,16 @@ def table_comment(answer: Answer) -> str:
             return text_of(data[2 : 2 + size])
         data = data[2 + size :]
     return ""
+
+
+def dump_rules() -> Request:
+    """Ask for the rules of our table only."""
+    return Request(_GETRULE, 0, _INET, text_attribute(_RULE_TABLE, TABLE))
+
+
+def is_rule(answer: Answer) -> bool:
+    """Say whether an answer is a rule."""
+    return answer.kind == _NEWRULE
 
 
 def dump_chains() -> Request:
