@@ -7,7 +7,7 @@ an entry knows which owners were being changed and in which direction to go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import uuid4
@@ -24,18 +24,17 @@ from ductwork.model.objects import (
     Add,
     HostsEntries,
     KernelObject,
-    NftElement,
     NsKey,
     PinnedNamespace,
     Remove,
-    Ruleset,
     Step,
     Veth,
 )
 from ductwork.model.sandbox import Mode
+from ductwork.plan.describe import with_names
 from ductwork.plan.diff import diff, undo
 from ductwork.store.protocol import Delete, Put, Store
-from ductwork.store.records import decode, encode
+from ductwork.store.records import encode
 from ductwork.store.staged import StagedStore
 
 
@@ -98,18 +97,12 @@ class Change:
 
     def sandbox_names(self) -> dict[str, str]:
         """Return the names of the sandboxes that steps may be in by the keys of their namespaces."""
-        names: dict[str, str] = {}
-        for state in (self.before, self.state):
-            for identity in dict.fromkeys(i for owner in self.owners for i in _sandboxes_of(state, owner)):
-                sandbox = state.sandbox_or_none(identity)
-                if sandbox is not None:
-                    names[f"sandbox/{sandbox.id}"] = sandbox.name
-        return names
+        return sandbox_names([self.before, self.state], self.owners)
 
     def steps(self) -> list[Step]:
         """Say what would be done."""
-        steps = diff(_plan(self.before, self.owners), _plan(self.state, self.owners))
-        return _reachable(steps, self.binder, [self.state, self.before])
+        steps = diff(plan(self.before, self.owners), plan(self.state, self.owners))
+        return reachable(steps, self.binder, [self.state, self.before])
 
     def commit(self) -> list[Step]:
         """Carry the change out.
@@ -136,6 +129,8 @@ class Change:
             if self.direction is Direction.UNDO:
                 self._take_back(list(self.executor.attempted), journal, key)
             raise
+        finally:
+            self.notes += self.executor.take_notes()
         learned = learn_identities(self.store, self.binder.kernel, self.touched_sandboxes())
         self.store.commit([*learned, Delete(key)])
         return steps
@@ -150,9 +145,20 @@ class Change:
         try:
             self.executor.run_all(undo(steps), f"taking back: {self.what}")
         except TeardownErrors as error:
-            self.notes.append(str(error))
+            self.notes.append(with_names(str(error), self.sandbox_names()))
             return
-        self.store.commit([*_restore(journal), Delete(key)])
+        self.store.commit([*restore(journal), Delete(key)])
+
+
+def sandbox_names(states: Sequence[State], owners: Iterable[Owner]) -> dict[str, str]:
+    """Return the names of the sandboxes that owners have something in by the keys of their namespaces."""
+    names: dict[str, str] = {}
+    for state in states:
+        for identity in dict.fromkeys(i for owner in owners for i in _sandboxes_of(state, owner)):
+            sandbox = state.sandbox_or_none(identity)
+            if sandbox is not None:
+                names[f"sandbox/{sandbox.id}"] = sandbox.name
+    return names
 
 
 def _sandboxes_of(state: State, owner: Owner) -> list[str]:
@@ -168,7 +174,7 @@ def _sandboxes_of(state: State, owner: Owner) -> list[str]:
     return []
 
 
-def _reachable(steps: Sequence[Step], binder: Binder, states: Sequence[State]) -> list[Step]:
+def reachable(steps: Sequence[Step], binder: Binder, states: Sequence[State]) -> list[Step]:
     """Leave out what would happen inside namespaces that are gone: it went with them."""
     making = [s.object for s in steps if isinstance(s, Add) and isinstance(s.object, PinnedNamespace)]
     for space in making:
@@ -205,60 +211,13 @@ def learn_identities(store: Store, kernel: Kernel, sandbox_ids: Sequence[str]) -
     return state.store.changes()
 
 
-def recover(store: Store, binder: Binder, executor: Executor) -> list[str]:
-    """Finish or take back every change that was cut off; say which.
-
-    Call it only while holding the host's lock. A removal that still cannot be finished is told and tried again
-    by the next command: what is on record is right already.
-
-    Raises:
-        TeardownErrors: a creation could not be taken back; later changes must not build on its records.
-    """
-    done: list[str] = []
-    for entry in store.scan("pending/"):
-        journal = decode(Journal, entry.value)
-        now = State(StagedStore(store))
-        then = State(StagedStore(store))
-        for change in _restore(journal):
-            if isinstance(change, Put):
-                then.store.put(change.key, change.value)
-            else:
-                then.store.delete(change.key)
-        back = journal.direction is Direction.UNDO
-        wanted, other = (then, now) if back else (now, then)
-        owners = [Owner(o) for o in journal.owners]
-        was = _plan(other, owners)
-        # A namespace that this change did not make and somebody has deleted since is not made again.
-        steps = [
-            step
-            for step in diff(was, _plan(wanted, owners), tolerant=True)
-            if not (isinstance(step, Add) and isinstance(step.object, PinnedNamespace) and step.object in was)
-        ]
-        steps = _without_lost_table(_reachable(steps, binder, [now, then]), executor.kernel)
-        try:
-            executor.run_all(steps, f"recovering: {journal.what}")
-        except TeardownErrors as error:
-            if back:
-                raise
-            done.append(f"{error}; the next command tries again")
-            continue
-        store.commit([*(_restore(journal) if back else []), Delete(entry.key)])
-        done.append(f"{'took back' if back else 'finished'} what was cut off: {journal.what}")
-    return done
-
-
-def _without_lost_table(steps: list[Step], kernel: Kernel) -> list[Step]:
-    """Leave elements out when our table was flushed meanwhile: it comes back with all that belongs in it."""
-    if any(isinstance(target_of(s), Ruleset) for s in steps) or kernel.nft(HOST).owner() is not None:
-        return steps
-    return [s for s in steps if not isinstance(target_of(s), NftElement)]
-
-
-def _restore(journal: Journal) -> list[Put | Delete]:
+def restore(journal: Journal) -> list[Put | Delete]:
+    """Say how to put back what each changed key held before."""
     return [
         Delete(was.key) if was.value is None else Put(was.key, was.value.encode()) for was in journal.before
     ]
 
 
-def _plan(state: State, owners: Sequence[Owner] | dict[Owner, None]) -> list[KernelObject]:
+def plan(state: State, owners: Iterable[Owner]) -> list[KernelObject]:
+    """Say what must exist for some owners."""
     return [item for owner in owners for item in plan_owner(state, owner)]

@@ -13,11 +13,12 @@ from uuid import uuid4
 
 from ductwork.engine import endpoints, look, networks, publishing, sandboxes
 from ductwork.engine import topology as topologies
-from ductwork.engine.change import Change, Direction, recover
+from ductwork.engine.change import Change, Direction
 from ductwork.engine.endpoints import ConnectSpec
 from ductwork.engine.executor import Executor, explain
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.engine.planner import namespace_key, network_owner
+from ductwork.engine.recovery import recover
 from ductwork.engine.repair import Repair, refresh_foreign, repair, restore_all
 from ductwork.engine.sandboxes import SandboxSpec
 from ductwork.engine.state import HostRecord, State
@@ -200,8 +201,9 @@ class Engine:
         self.report = Report()
         with self.locked():
             notes += self.report.notes
-            notes += [f"forgot {name}: it has died" for name in self._sweep()]
+            notes += self._sweep()
             notes += restore_all(self._work("restoring"))
+            notes += self.executor.take_notes()
             notes += refresh_foreign(self._work("opening other firewalls for our bridges"))
         self.report = Report()
         return notes
@@ -229,13 +231,14 @@ class Engine:
             if sandbox is not None:
                 sandboxes.forget(work, sandbox)
         work.change.commit()
+        self.report.notes += work.change.notes
 
     def _sweep(self) -> list[str]:
         work = self._work("forgetting dead containers")
         dead = sandboxes.sweep(work)
         if dead:
             work.change.commit()
-        return dead
+        return [*(f"forgot {name}: it has died" for name in dead), *work.change.notes]
 
     # -- networks --------------------------------------------------------------------------------------
 

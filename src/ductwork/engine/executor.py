@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from ductwork.errors import (
@@ -51,6 +52,16 @@ _ROUTE_OBJECTS = (Bridge, Veth, LinkUp, Address, Route, Neighbour, LoopbackGuard
 
 _TRANSACTION_LIMIT = 4096  # map elements; a much larger transaction would hold the kernel's commit lock long
 
+_GONE = (errno.ENODEV, errno.ENOENT, errno.ESRCH)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Steps that were refused together, and the answer."""
+
+    steps: Sequence[Step]
+    error: KernelError | DuctworkError
+
 
 class Executor:
     """Applies steps to one host's kernel.
@@ -71,6 +82,12 @@ class Executor:
         self.before_group = before_group
         self.group_limit = kernel.batch_limit
         self.attempted: list[Step] = []
+        self._notes: list[str] = []
+
+    def take_notes(self) -> list[str]:
+        """Return, once, what the person should be told although it is no failure."""
+        notes, self._notes = list(dict.fromkeys(self._notes)), []
+        return notes
 
     def run(self, steps: Sequence[Step]) -> None:
         """Apply all steps, stopping at the first group in which one fails.
@@ -81,17 +98,22 @@ class Executor:
         """
         self.attempted = []
         for group in self._groups(steps):
-            failures = self._apply(group)
-            if failures:
-                raise failures[0]
+            refused = self._apply(group, go_on=False)
+            if refused:
+                raise _explain(refused[0])
 
     def run_all(self, steps: Sequence[Step], doing: str) -> None:
-        """Apply all steps, going on past failures.
+        """Apply all steps, going on past failures; what is gone with all that was in it is no failure.
 
         Raises:
             TeardownErrors: everything that failed.
         """
-        failures = [failure for group in self._groups(steps) for failure in self._apply(group)]
+        failures = [
+            _explain(refused)
+            for group in self._groups(steps)
+            for refused in self._apply(group, go_on=True)
+            if not self._is_gone(refused)
+        ]
         if failures:
             raise TeardownErrors(doing, failures)
 
@@ -103,7 +125,7 @@ class Executor:
             for start in range(0, len(items), limit):
                 yield items[start : start + limit]
 
-    def _apply(self, group: list[Step]) -> list[DuctworkError]:
+    def _apply(self, group: list[Step], *, go_on: bool) -> list[_Refused]:
         if self.before_group is not None:
             self.before_group(group)
         target = target_of(group[0])
@@ -111,20 +133,35 @@ class Executor:
             if isinstance(target, _ROUTE_OBJECTS):
                 self.attempted += group
                 outcomes = self.kernel.route(target.ns).apply(group)
-                return [_explain(e, s) for e, s in zip(outcomes, group, strict=True) if e is not None]
+                return [_Refused([s], e) for e, s in zip(outcomes, group, strict=True) if e is not None]
             if isinstance(target, NftElement):
                 self._elements(target.ns, group)
+                return []
+        except (KernelError, DuctworkError, OSError) as error:
+            return [_Refused(group, _answer(error))]
+        return self._one_by_one(group, go_on=go_on)
+
+    def _one_by_one(self, group: list[Step], *, go_on: bool) -> list[_Refused]:
+        refused: list[_Refused] = []
+        for step in group:
+            try:
+                self._single(step)
+            except (KernelError, DuctworkError, OSError) as error:
+                refused.append(_Refused([step], _answer(error)))
+                if not go_on:
+                    break
             else:
-                for step in group:
-                    self._single(step)
-                    self.attempted.append(step)
-        except KernelError as error:
-            return [_explain(error, group[0])]
-        except DuctworkError as error:
-            return [error]
-        except OSError as error:
-            return [_explain(KernelError(error.errno or 0, error.strerror or str(error), ""), group[0])]
-        return []
+                self.attempted.append(step)
+        return refused
+
+    def _is_gone(self, refused: _Refused) -> bool:
+        """Say whether steps were refused because what they are about, or what it is in, is there no more."""
+        if not isinstance(refused.error, KernelError) or refused.error.errno not in _GONE:
+            return False
+        target = target_of(refused.steps[0])
+        if isinstance(target, NftElement):
+            return self.kernel.nft(target.ns).owner() is None
+        return all(_can_be_gone(step) for step in refused.steps)
 
     def _elements(self, ns: NsKey, group: list[Step]) -> None:
         nft = self.kernel.nft(ns)
@@ -156,9 +193,10 @@ class Executor:
             case Remove(NamespaceName() as name):
                 self.kernel.delete_namespace(name.path)
             case Add(Sysctl() as sysctl, tolerant):
-                self._set(sysctl, sysctl.value, tolerant=tolerant)
+                # An interface lacks what its kernel lacks (IPv6 as a whole, say); the address will tell.
+                self._set(sysctl, sysctl.value, tolerant=tolerant or sysctl.before is None)
             case Change(_, Sysctl() as sysctl):
-                self._set(sysctl, sysctl.value)
+                self._set(sysctl, sysctl.value, tolerant=sysctl.before is None)
             case Remove(Sysctl() as sysctl):
                 if sysctl.before is not None:
                     self._set(sysctl, sysctl.before, tolerant=True)
@@ -207,8 +245,15 @@ class Executor:
 
     def _hosts(self, hosts: HostsEntries, lines: Sequence[str]) -> None:
         place = self.places.get(hosts.key)
-        if place is not None:
+        if place is None:
+            return
+        try:
             self.kernel.write_hosts(place, lines)
+        except (KernelError, OSError) as error:
+            # The file is the container's: what it makes of it must not stand in the way of the network.
+            answer = _answer(error)
+            why = answer.text if isinstance(answer, KernelError) else str(answer)
+            self._notes.append(f"the hosts file of {hosts.where} was not written: {why}")
 
 
 def target_of(step: Step) -> KernelObject:
@@ -230,10 +275,30 @@ def _batch_key(step: Step) -> tuple[str, str]:
     return type(target).__name__, ""
 
 
-def _explain(error: KernelError, step: Step) -> DuctworkError:
+def _answer(error: KernelError | DuctworkError | OSError) -> KernelError | DuctworkError:
+    if isinstance(error, OSError):
+        return KernelError(error.errno or 0, error.strerror or str(error), "")
+    return error
+
+
+def _can_be_gone(step: Step) -> bool:
+    """Say whether a step may find nothing to work on; a bridge is made in a host, which is always there."""
+    target = target_of(step)
+    return isinstance(target, (*_ROUTE_OBJECTS, Sysctl)) and not (
+        isinstance(step, Add) and isinstance(target, Bridge)
+    )
+
+
+def _explain(refused: _Refused) -> DuctworkError:
     """Turn the kernel's answer into the class that says what the caller should do."""
+    error, step = refused.error, refused.steps[0]
+    if isinstance(error, DuctworkError):
+        return error
     verb = {Add: "adding", Remove: "removing", Change: "changing"}[type(step)]
-    return _classify(error.errno, f"{verb} {describe_object(target_of(step))}: {error.text}")
+    doing = f"{verb} {describe_object(target_of(step))}"
+    if len(refused.steps) > 1 and error.doing:
+        doing = error.doing  # which of them it was, only the kernel's side knows
+    return _classify(error.errno, f"{doing}: {error.text}")
 
 
 def _classify(number: int, message: str) -> DuctworkError:

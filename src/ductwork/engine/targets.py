@@ -47,6 +47,10 @@ class Place:
     pidfd: int = -1
 
 
+class NoNamespace(InvalidArgument):
+    """A path is something else: of what is on record it is a pin that lost its mount, by umount or a kill."""
+
+
 class Binder:
     """Opens the namespaces of sandboxes on demand and checks that each is still the one it was."""
 
@@ -88,9 +92,9 @@ class Binder:
         """Open a sandbox's namespace; an engine that does not answer proves nothing about its containers."""
         try:
             info = self.open(sandbox.target, key)
-        except (NotFound, FailedPrecondition):
+        except (NotFound, FailedPrecondition, NoNamespace):
             return Life.DEAD
-        except (Unavailable, Denied):
+        except (Unavailable, Denied, InvalidArgument):
             return Life.UNKNOWN
         # At our own path there can only be what we made, or what somebody put there since: ours to use.
         if sandbox.mode is Mode.FOREIGN and sandbox.cookie and info.cookie != sandbox.cookie:
@@ -131,7 +135,7 @@ class Binder:
         except PermissionError:
             raise Denied(f"{target}: no permission to open {path}", hint="run as root") from None
         except ValueError:
-            raise InvalidArgument(
+            raise NoNamespace(
                 f"{target}: {path} is not a network namespace", hint=f"TARGET is {GRAMMAR}"
             ) from None
         except OSError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.engine.histories import HISTORIES, IN_KERNEL, History
+from tests.unit.engine.histories import HISTORIES, IN_KERNEL, History, busy
 from tests.unit.engine.world import World, Worlds, sandbox
 
+from ductwork.engine.networks import NetworkUpdate
 from ductwork.kernel.fake import Killed
 
 COUNTERS = {"host", "slot", "port-cursor"}  # all that may stay in the store of a host with nothing on it
@@ -123,3 +124,33 @@ def test_any_change_recovers_first(worlds: Worlds, name: str) -> None:
     assert any("what was cut off" in note for note in world.engine.report.notes)
     world.engine.remove_sandboxes(["later"])
     assert world.picture() == picture
+
+
+def test_death_between_the_file_and_the_mount_of_a_new_namespace(world: World) -> None:
+    before = world.picture()
+    path = str(world.host.netns_dir / "new")
+    world.kernel.die_at(1)
+    with pytest.raises(Killed):
+        world.engine.create_sandbox(sandbox("new"))
+    world.kernel.files.add(path)
+    world.restart().tidy()
+    assert world.picture()["kernel"] == before["kernel"]
+    world.engine.create_sandbox(sandbox("new"))
+
+
+def test_a_pin_that_lost_its_mount_is_a_dead_sandbox(world: World) -> None:
+    busy(world)
+    path = str(world.host.netns_dir / "web")
+    world.kernel.forget_namespace(path)
+    world.kernel.files.add(path)
+    web = next(s for s in world.engine.sandboxes() if s.name == "web")
+    assert not world.engine.is_alive(web)
+    assert world.engine.status().missing
+    world.engine.tidy()
+    world.engine.create_sandbox(sandbox("other", "front"))
+    world.engine.update_network("front", NetworkUpdate(mtu=1300))
+    world.engine.disconnect("front", "web")
+    world.engine.remove_sandboxes(["web"])
+    assert path not in world.kernel.files
+    status = world.engine.status()
+    assert not status.missing and not status.leftovers
