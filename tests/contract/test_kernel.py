@@ -251,6 +251,13 @@ class TestLinks:
         assert found is not None
         assert found.master == 0
 
+    def test_a_pair_without_its_bridge_is_refused_in_words(self, kernel: Kernel) -> None:
+        for step in (Add(VETH), Add(VETH, tolerant=True)):
+            (error,) = kernel.route(HOST).apply([step])
+            assert error is not None
+            assert (error.errno, "its bridge is gone" in str(error)) == (ENODEV, True)
+            assert link(kernel, VETH.name) is None
+
     def test_links_of_a_bridge_outlive_it(self, kernel: Kernel) -> None:
         attach(kernel)
         do(kernel, Remove(BRIDGE))

@@ -11,7 +11,7 @@ from tests.unit.engine.world import World, Worlds, differences, network, ports, 
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.engine.repair import Repair
 from ductwork.engine.state import HostRecord
-from ductwork.errors import Conflict, FailedPrecondition
+from ductwork.errors import Conflict, FailedPrecondition, NotFound
 from ductwork.kernel.fake import Killed
 from ductwork.kernel.fake.namespace import FakeLink
 from ductwork.model.foreign import IptablesForward
@@ -356,3 +356,11 @@ def test_an_accept_that_another_firewall_lost_is_put_back(world: World) -> None:
     assert world.engine.tidy() == ["opened iptables FORWARD for network n"]
     assert set(world.kernel.host.foreign.accepts) == set(standing)
     settled(world)
+
+
+def test_connecting_to_a_lost_bridge_without_tidying_is_told_in_words(world: World) -> None:
+    one_network(world)
+    world.engine.create_sandbox(sandbox("b"))
+    world.kernel.host.remove_link(_bridge(world).ifindex)
+    with pytest.raises(NotFound, match=r"its bridge is gone; `duct repair`"):
+        world.engine.connect("front", "b")

@@ -84,7 +84,7 @@ def _check_master(space: FakeNamespace, veth: Veth, link: FakeLink | None, doing
         return
     master = space.links.get(veth.master)
     if master is None:
-        raise refuse(EINVAL, doing)
+        raise refuse(ENODEV, doing, "its bridge is gone; `duct repair` makes it again")
     if master.kind != "bridge":
         raise refuse(EOPNOTSUPP, doing)
     if sum(1 for port in space.links.values() if port.master == veth.master) >= BRIDGE_MAX_PORTS:

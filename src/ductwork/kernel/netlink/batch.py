@@ -19,7 +19,7 @@ from ductwork.kernel.netlink.tables import (
     NEWFILTER,
     NEWQDISC,
 )
-from ductwork.kernel.netlink.words import describe, refused
+from ductwork.kernel.netlink.words import describe, refused, target_of
 from ductwork.kernel.ports import KernelError
 from ductwork.model.objects import (
     PROTOCOL,
@@ -116,7 +116,7 @@ def apply_batch(
     if outcomes:
         _try_again(sock, steps, outcomes)
         _name_the_taken(sock, resolve, steps, outcomes)
-        _name_lost_bridges(sock, steps, outcomes)
+        name_lost_bridges(sock, steps, outcomes)
     if pairs:
         settle_inner_ends(resolve, steps, pairs, outcomes)
     leaving = Batch()
@@ -262,11 +262,11 @@ def _name_the_taken(sock: NetlinkSocket, resolve: Resolve, steps: Sequence[Step]
                 outcomes[place] = KernelError(error.errno, f"{error.text}: {text}", error.doing)
 
 
-def _name_lost_bridges(sock: NetlinkSocket, steps: Sequence[Step], outcomes: Outcomes) -> None:
+def name_lost_bridges(sock: NetlinkSocket, steps: Sequence[Step], outcomes: Outcomes) -> None:
     """Say that a pair's bridge is missing, of which the kernel says only that an argument is invalid."""
     for place, error in outcomes.items():
-        match steps[place]:
-            case Add(Veth() as veth) if error.errno == EINVAL and veth.master:
+        match target_of(steps[place]):
+            case Veth() as veth if error.errno == EINVAL and veth.master:
                 (answer,) = sock.ask([links.get_by_index(veth.master)])
                 if isinstance(answer, Refusal):
                     text = "its bridge is gone; `duct repair` makes it again"

@@ -14,6 +14,7 @@ from ductwork.kernel.netlink.batch import (
     Resolve,
     creating_bridge,
     creating_pair,
+    name_lost_bridges,
     settle_inner_ends,
 )
 from ductwork.kernel.netlink.codec import Request
@@ -92,6 +93,8 @@ def align_links(
         except KernelError as error:
             outcomes[place] = KernelError(error.errno, error.text, describe(steps[place]))
     outer.run(sock, steps, outcomes)
+    if outcomes:
+        name_lost_bridges(sock, steps, outcomes)
     settle_inner_ends(resolve, steps, fresh, outcomes)
     for key, batch in inner.items():
         batch.run(resolve(key)[1], steps, outcomes)
