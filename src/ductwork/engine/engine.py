@@ -214,9 +214,9 @@ class Engine:
             self.report = report = Report()
             with self.locked():
                 if not self.plan_only:
-                    report.notes += [f"forgot {name}: it has died" for name in self._sweep()]
+                    report.notes += self._sweep()
                 done = repair(self._work("repairing"), plan_only=self.plan_only)
-                report.notes += done.notes
+                report.notes += [*done.notes, *self.executor.take_notes()]
                 if not self.plan_only:
                     report.notes += refresh_foreign(self._work("opening other firewalls for our bridges"))
             report.steps = list(done.steps)

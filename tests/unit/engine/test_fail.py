@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from errno import EBUSY, EEXIST, ENOBUFS, ENODEV, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, ESTALE
+from uuid import UUID
 
 import pytest
 from tests.unit.engine.histories import HISTORIES, IN_KERNEL, History, busy
 from tests.unit.engine.world import World, Worlds, network, ports, sandbox
 
-from ductwork.engine.change import Journal
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.errors import (
     Conflict,
@@ -26,7 +27,6 @@ from ductwork.kernel.fake import FakeLink, Killed
 from ductwork.kernel.fake.tables import FakeNft
 from ductwork.kernel.ports import KernelError
 from ductwork.model.objects import HostsEntries, Step
-from ductwork.store.records import decode
 
 CREATIONS = [name for name in IN_KERNEL if not HISTORIES[name].finishes]
 REMOVALS = [name for name in IN_KERNEL if HISTORIES[name].finishes]
@@ -290,19 +290,32 @@ def test_what_cannot_be_taken_back_becomes_a_removal(worlds: Worlds, name: str) 
 
 def test_a_removal_that_is_tried_again_spares_what_somebody_has_by_now(world: World) -> None:
     busy(world)
-    world.kernel.fail_at(1, EBUSY)
+    old = next(s for s in world.engine.sandboxes() if s.name == "db")
+    for n in range(1, 100):
+        world.kernel.fail_at(n, EBUSY)
     with pytest.raises(TeardownErrors):
-        world.engine.unpublish("web", ports("8080"))
-    world.kernel.fail_at(1, EBUSY)
-    world.engine.create_sandbox(sandbox("other"))
+        world.engine.remove_sandboxes(["db"])
+    world.kernel.faults.reset()
     state = world.engine.state()
-    (entry,) = world.store.scan("pending/")
-    for was in decode(Journal, entry.value).before:
-        if was.value is not None:
-            state.store.put(was.key, was.value.encode())
-    world.store.commit(state.store.changes())  # as if it had been published again meanwhile
+    state.put_sandbox(replace(old, id=str(UUID(int=1 << 100))))
+    world.store.commit(state.store.changes())
     world.engine.tidy()
-    assert not world.engine.status().missing
+    assert not world.store.scan("pending/")
+    assert old.target in world.picture()["kernel"]["namespaces"]  # type: ignore[index]
+
+
+def test_a_removal_is_given_up_with_the_network_it_was_on(world: World) -> None:
+    """The old records cannot be planned any more: that blocks nobody."""
+    world.engine.create_network(network("n", "10.5.0.0/24"))
+    world.engine.create_sandbox(sandbox("one", "n"))
+    for n in range(1, 100):
+        world.kernel.fail_at(n, EBUSY)
+    with pytest.raises(TeardownErrors):
+        world.engine.disconnect("n", "one")
+    with pytest.raises(TeardownErrors):
+        world.engine.remove_networks(["n"])
+    world.kernel.faults.reset()
+    world.engine.tidy()
     assert not world.store.scan("pending/")
 
 

@@ -127,11 +127,12 @@ def test_any_change_recovers_first(worlds: Worlds, name: str) -> None:
 
 
 def test_death_between_the_file_and_the_mount_of_a_new_namespace(world: World) -> None:
+    busy(world)
     before = world.picture()
     path = str(world.host.netns_dir / "new")
     world.kernel.die_at(1)
     with pytest.raises(Killed):
-        world.engine.create_sandbox(sandbox("new"))
+        world.engine.create_sandbox(sandbox("new", "front"))
     world.kernel.files.add(path)
     world.restart().tidy()
     assert world.picture()["kernel"] == before["kernel"]
