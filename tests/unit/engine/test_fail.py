@@ -274,8 +274,7 @@ def test_what_cannot_be_taken_back_becomes_a_removal(worlds: Worlds, name: str) 
     for n in range(1, 200):
         world.kernel.fail_at(n, EBUSY)
     notes = world.engine.tidy()
-    if not any("tries again" in note for note in notes):
-        pytest.skip("only a hosts file failed")
+    assert any("tries again" in note for note in notes)
     assert not any("sandbox/" in note for note in notes)
     records = {k: v for k, v in world.store.dump().items() if not k.startswith("pending/")}
     assert records == before["store"]
