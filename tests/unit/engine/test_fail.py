@@ -116,7 +116,7 @@ def test_a_removal_tells_everything_that_failed(worlds: Worlds) -> None:
         history.act(world)
     assert len(caught.value.causes) > total // 2  # map elements are one step, and flows only follow them
     text = str(caught.value)
-    assert "removing sandbox db, web, netns:guest" in text and "nft element" in text and "netns " in text
+    assert "removing sandbox db, web, netns:guest" in text and "element changes" in text and "netns " in text
 
 
 @pytest.mark.parametrize(
