@@ -47,10 +47,6 @@ class Place:
     pidfd: int = -1
 
 
-class NoNamespace(InvalidArgument):
-    """A path is something else: of what is on record it is a pin that lost its mount, by umount or a kill."""
-
-
 class Binder:
     """Opens the namespaces of sandboxes on demand and checks that each is still the one it was."""
 
@@ -92,9 +88,13 @@ class Binder:
         """Open a sandbox's namespace; an engine that does not answer proves nothing about its containers."""
         try:
             info = self.open(sandbox.target, key)
-        except (NotFound, FailedPrecondition, NoNamespace):
+        except (NotFound, FailedPrecondition):
             return Life.DEAD
-        except (Unavailable, Denied, InvalidArgument):
+        except InvalidArgument as error:
+            # A path on record that is no namespace is a pin that lost its mount, by umount, reboot or a kill.
+            # What else is invalid is the way to an engine.
+            return Life.DEAD if error.subject == "namespace" else Life.UNKNOWN
+        except (Unavailable, Denied):
             return Life.UNKNOWN
         # At our own path there can only be what we made, or what somebody put there since: ours to use.
         if sandbox.mode is Mode.FOREIGN and sandbox.cookie and info.cookie != sandbox.cookie:
@@ -135,8 +135,10 @@ class Binder:
         except PermissionError:
             raise Denied(f"{target}: no permission to open {path}", hint="run as root") from None
         except ValueError:
-            raise NoNamespace(
-                f"{target}: {path} is not a network namespace", hint=f"TARGET is {GRAMMAR}"
+            raise InvalidArgument(
+                f"{target}: {path} is not a network namespace",
+                hint=f"TARGET is {GRAMMAR}",
+                subject="namespace",
             ) from None
         except OSError as error:
             raise NotFound(
@@ -240,7 +242,7 @@ class Targets:
                 f"{text} uses the host's own network (unisolated); there is nothing to connect",
                 hint="start it with a network stack of its own",
             )
-        if _is_the_machines(info.path):
+        if self.binder.kernel.is_the_machines(info.path):
             self.binder.kernel.unbind(key)
             raise FailedPrecondition(
                 f"{text} is in the machine's own network, which is no container's",
@@ -333,20 +335,6 @@ class Targets:
 
     def _netns_path(self, name: str) -> str:
         return next((str(d / name) for d in (self.host.netns_dir, IP_NETNS_DIR) if (d / name).exists()), "")
-
-
-def _is_the_machines(path: str) -> bool:
-    """Say whether a namespace is the machine's, or the caller's: a lab's host must not change it by mistake."""
-    files = [_file_of(place) for place in (path, "/proc/1/ns/net", "/proc/self/ns/net")]
-    return files[0] is not None and files[0] in files[1:]
-
-
-def _file_of(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _target_of(name: str, host: Host) -> str:
