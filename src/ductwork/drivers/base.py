@@ -77,7 +77,7 @@ def refuse_advertisements(bridge: str, ipv6: bool) -> list[KernelObject]:
     conf = f"net/ipv6/conf/{bridge}"
     return [
         Sysctl(HOST, f"{conf}/disable_ipv6", "0" if ipv6 else "1"),
-        *([Sysctl(HOST, f"{conf}/accept_ra", "0")] if ipv6 else []),
+        Sysctl(HOST, f"{conf}/accept_ra", "0"),
     ]
 
 

@@ -48,6 +48,11 @@ class LinuxKernel:
         """Close every namespace but the host's: an open one outlives its container."""
         self._spaces.release()
 
+    def is_the_machines(self, path: str) -> bool:
+        """Say whether a namespace is the machine's own or the caller's, which a lab must not change."""
+        files = [_file_of(place) for place in (path, "/proc/1/ns/net", "/proc/self/ns/net")]
+        return files[0] is not None and files[0] in files[1:]
+
     @property
     def boot_id(self) -> str:
         """Return the kernel's own name for this boot."""
@@ -140,3 +145,12 @@ class LinuxKernel:
             return run_tool(argv, stdin=stdin, enter=self._enter(key))
 
         return run
+
+
+def _file_of(path: str) -> tuple[int, int] | None:
+    """Return what tells two files apart, None for one that cannot be looked at."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -202,6 +202,10 @@ class Kernel(Protocol):
         """Unbind every namespace but the host's: an open one keeps a dead container's alive."""
         ...
 
+    def is_the_machines(self, path: str) -> bool:
+        """Say whether a namespace is the machine's own or the caller's, and so no container's."""
+        ...
+
     @property
     def boot_id(self) -> str:
         """Return what is another after each boot of the machine."""

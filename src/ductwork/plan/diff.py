@@ -132,8 +132,14 @@ def order_key(item: KernelObject) -> tuple[int, str, int]:
 
 def order_coming(steps: list[Add | Change]) -> list[Step]:
     """Put creations in order; equal ones keep the order they were given in."""
-    ordered: list[Add | Change] = sorted(steps, key=lambda step: order_key(_target(step)))
+    ordered: list[Add | Change] = sorted(steps, key=_step_key)
     return list(ordered)
+
+
+def _step_key(step: Add | Change) -> tuple[int, str, int]:
+    if isinstance(step, Change) and isinstance(step.new, Sysctl):
+        return _ORDER[Sysctl][0], "", 0  # its interface stands, and what changes of that may need it
+    return order_key(_target(step))
 
 
 def order_going(items: list[KernelObject]) -> list[KernelObject]:

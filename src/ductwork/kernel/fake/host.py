@@ -126,6 +126,10 @@ class FakeKernel:
         for key in [key for key in self._bound if key != HOST]:
             self.unbind(key)
 
+    def is_the_machines(self, path: str) -> bool:
+        """In memory there is no machine around the host."""
+        return path == "/proc/1/ns/net"
+
     @property
     def boot_id(self) -> str:
         """Return what a test has set as the boot."""
