@@ -174,9 +174,10 @@ def play(stage: Stage) -> None:
     stage.fetch("outside", f"http://{HOST_IP}:5432/", None)
     say("what was made")
     stage.duct("graph")
-    picture = Path(tempfile.gettempdir()) / "ductwork-demo.svg"
-    picture.write_text(run_duct(stage, "graph", "--format", "svg"), encoding="utf-8")
-    print(f"  the same as a picture: {picture}")
+    # A name nobody can foresee: root must not write where somebody else has put a link.
+    with tempfile.NamedTemporaryFile("w", prefix="ductwork-demo-", suffix=".svg", delete=False) as picture:
+        picture.write(run_duct(stage, "graph", "--format", "svg"))
+    print(f"  the same as a picture: {picture.name}")
     say("everything away again")
     for server in stage.servers:
         server.kill()
