@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tests.lab import Namespace
 
-from ductwork.kernel.nft.nfnetlink import Enter
+from ductwork.kernel.enter import Enter
 from ductwork.model.nft_schema import FAMILY, SCHEMAS, SETS, TABLE, FieldType, SetSchema
 from ductwork.model.objects import HOST, NftElement, NftField, Ruleset, Verdict
 

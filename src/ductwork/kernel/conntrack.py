@@ -14,10 +14,10 @@ import struct
 from collections.abc import Sequence
 
 from ductwork.errors import InvalidArgument
+from ductwork.kernel.enter import Enter
 from ductwork.kernel.nft.nfnetlink import (
     NESTED,
     Answer,
-    Enter,
     NetfilterSocket,
     Refusal,
     Request,

@@ -6,9 +6,10 @@ import errno
 from collections.abc import Sequence
 from typing import NoReturn
 
+from ductwork.kernel.enter import Enter
 from ductwork.kernel.nft import library, messages
 from ductwork.kernel.nft.elements import WireElement, codec, decode, encode
-from ductwork.kernel.nft.nfnetlink import Enter, NetfilterSocket, Refusal, describe
+from ductwork.kernel.nft.nfnetlink import NetfilterSocket, Refusal, describe
 from ductwork.kernel.nft.transaction import Intent, Part, Transaction
 from ductwork.kernel.ports import KernelError, NftChainInfo
 from ductwork.model.nft_schema import FAMILY, TABLE

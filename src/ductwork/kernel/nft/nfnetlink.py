@@ -12,9 +12,10 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeVar
 
+from ductwork.kernel.enter import Enter
 from ductwork.kernel.ports import KernelError
 
 T = TypeVar("T")
@@ -42,14 +43,6 @@ ATTRIBUTE_BYTES: Final = _ATTRIBUTE.size
 _RECEIVE_BYTES = 1 << 17  # the kernel builds dump parts of at most 32 KiB
 _ANSWER_WITHIN_S = 10
 _DUMP_TRIES = 20
-
-
-class Enter(Protocol):
-    """Runs a callable in a thread that is inside one namespace, and returns or raises what it does."""
-
-    def __call__(self, work: Callable[[], T], /) -> T:
-        """Run it."""
-        ...
 
 
 class Request(NamedTuple):
