@@ -14,6 +14,7 @@ import yaml
 from ductwork.errors import InvalidArgument
 
 MAX_DEPTH = 50
+_TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
@@ -77,6 +78,8 @@ def load_yaml(text: str, file: str) -> object:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
         problem = error.problem or error.context or "it cannot be read"
+        if "nesting depth" in problem:  # PyYAML 6.0.4 has a limit of its own
+            problem = _TOO_DEEP
         hint = (
             "text with a tab in it must be indented by spaces" if "\\t" in problem else "see docs/topology.md"
         )
@@ -92,7 +95,7 @@ def _check_depth(text: str) -> None:
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _wrong(f"it is nested more than {MAX_DEPTH} deep", event)
+                raise _wrong(_TOO_DEEP, event)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
