@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import RLock
+from threading import RLock, local
 from types import TracebackType
 from typing import NoReturn, TypeVar
 from uuid import uuid4
@@ -15,6 +15,7 @@ from ductwork.engine import endpoints, look, networks, publishing, sandboxes
 from ductwork.engine import topology as topologies
 from ductwork.engine.change import Change, Direction
 from ductwork.engine.endpoints import ConnectSpec
+from ductwork.engine.events import EventLog
 from ductwork.engine.executor import Executor, explain
 from ductwork.engine.networks import NetworkUpdate
 from ductwork.engine.planner import namespace_key, network_owner
@@ -58,6 +59,14 @@ class Report:
         return describe_steps(self.steps, self.names)
 
 
+class _Call(local):
+    """What belongs to the calls of one thread: several may be at work at once."""
+
+    def __init__(self) -> None:
+        self.plan_only = False
+        self.report = Report()
+
+
 class Engine:
     """Everything Ductwork does on one host.
 
@@ -65,8 +74,7 @@ class Engine:
     host's lock, recovers what a killed process left, and is one change, done wholly or not at all.
 
     Attributes:
-        plan_only: every change is planned and reported, and nothing happens.
-        report: what the last change did.
+        events: what happened, for whoever follows.
     """
 
     def __init__(
@@ -75,8 +83,8 @@ class Engine:
         self.host = host
         self.kernel = kernel
         self.store = store
-        self.plan_only = False
-        self.report = Report()
+        self.events = EventLog()
+        self._call = _Call()
         self._lock = lock
         self._mutex = RLock()
         self._depth = 0
@@ -86,6 +94,24 @@ class Engine:
         self.executor = Executor(kernel, self._places)
         self.host_id = ""
         self._host_kept = False
+
+    @property
+    def plan_only(self) -> bool:
+        """Whether every change of this thread is planned and reported, and nothing happens."""
+        return self._call.plan_only
+
+    @plan_only.setter
+    def plan_only(self, value: bool) -> None:
+        self._call.plan_only = value
+
+    @property
+    def report(self) -> Report:
+        """What the last change of this thread did."""
+        return self._call.report
+
+    @report.setter
+    def report(self, value: Report) -> None:
+        self._call.report = value
 
     def __enter__(self) -> Engine:
         return self
@@ -145,8 +171,8 @@ class Engine:
                 self.store.commit(state.store.changes(), durable=True)
         self.host_id = record.id
 
-    def change(self, what: str, use_case: Callable[[Work], T]) -> T:
-        """Run one use case as one change.
+    def change(self, what: str, use_case: Callable[[Work], T], kind: str = "", subject: str = "") -> T:
+        """Run one use case as one change; `kind` and `subject` are those of the event that tells of it.
 
         Raises:
             DuctworkError: it failed; creations were taken back.
@@ -163,6 +189,8 @@ class Engine:
                         result = use_case(work)
                     self.report.names = work.change.sandbox_names()
                     self.report.steps = work.change.steps() if self.plan_only else work.change.commit()
+                    if kind and not self.plan_only:
+                        self.events.publish(kind, subject, f"{what}: done")
                 except DuctworkError as error:
                     error.message = with_names(error.message, self.report.names)
                     raise
@@ -244,65 +272,107 @@ class Engine:
 
     def create_network(self, spec: NetworkSpec) -> Network:
         """Make a network."""
-        return self.change(f"creating network {spec.name}", lambda w: networks.create(w, spec))
+        return self.change(
+            f"creating network {spec.name}", lambda w: networks.create(w, spec), "network.created", spec.name
+        )
 
     def update_network(self, name: str, wanted: NetworkUpdate) -> Network:
         """Change a network in place, endpoints and their connections kept."""
-        return self.change(f"updating network {name}", lambda w: networks.update(w, name, wanted))
+        return self.change(
+            f"updating network {name}", lambda w: networks.update(w, name, wanted), "network.updated", name
+        )
 
     def remove_networks(self, names: Sequence[str]) -> list[Network]:
         """Remove networks without endpoints."""
-        return self.change(f"removing network {', '.join(names)}", lambda w: networks.remove(w, names))
+        return self.change(
+            f"removing network {', '.join(names)}",
+            lambda w: networks.remove(w, names),
+            "network.removed",
+            ", ".join(names),
+        )
 
     def prune_networks(self) -> list[Network]:
         """Remove every network without endpoints."""
-        return self.change("pruning networks", networks.prune)
+        return self.change("pruning networks", networks.prune, "network.pruned", "")
 
     # -- sandboxes -------------------------------------------------------------------------------------
 
     def create_sandbox(self, spec: SandboxSpec) -> Sandbox:
         """Make a sandbox and connect it to its networks."""
-        return self.change(f"creating sandbox {spec.name}", lambda w: sandboxes.create(w, spec))
+        return self.change(
+            f"creating sandbox {spec.name}", lambda w: sandboxes.create(w, spec), "sandbox.created", spec.name
+        )
 
     def remove_sandboxes(self, names: Sequence[str]) -> list[Sandbox]:
         """Disconnect sandboxes and take away those that are ours."""
-        return self.change(f"removing sandbox {', '.join(names)}", lambda w: sandboxes.remove(w, names))
+        return self.change(
+            f"removing sandbox {', '.join(names)}",
+            lambda w: sandboxes.remove(w, names),
+            "sandbox.removed",
+            ", ".join(names),
+        )
 
     def adopt_sandbox(self, target: str, name: str = "") -> Sandbox:
         """Make a running container visible to `ip netns`."""
-        return self.change(f"adopting {target}", lambda w: sandboxes.adopt(w, target, name))
+        return self.change(
+            f"adopting {target}", lambda w: sandboxes.adopt(w, target, name), "sandbox.adopted", target
+        )
 
     def link(self, target: str, other: str, alias: str) -> Link:
         """Let a sandbox know another one by an alias."""
-        return self.change(f"linking {target} to {other}", lambda w: sandboxes.link(w, target, other, alias))
+        return self.change(
+            f"linking {target} to {other}",
+            lambda w: sandboxes.link(w, target, other, alias),
+            "link.created",
+            f"{target} to {other}",
+        )
 
     def unlink(self, target: str, alias: str) -> None:
         """Take an alias away."""
-        self.change(f"unlinking {alias} from {target}", lambda w: sandboxes.unlink(w, target, alias))
+        self.change(
+            f"unlinking {alias} from {target}",
+            lambda w: sandboxes.unlink(w, target, alias),
+            "link.removed",
+            f"{alias} from {target}",
+        )
 
     # -- endpoints -------------------------------------------------------------------------------------
 
     def connect(self, network: str, target: str, spec: ConnectSpec | None = None) -> Endpoint:
         """Attach a sandbox or a running container to a network."""
         what = f"connecting {target} to {network}"
-        return self.change(what, lambda w: endpoints.connect(w, network, target, spec))
+        return self.change(
+            what,
+            lambda w: endpoints.connect(w, network, target, spec),
+            "endpoint.connected",
+            f"{target} on {network}",
+        )
 
     def disconnect(self, network: str, target: str) -> Endpoint | None:
         """Detach it again; what is not attached is success."""
         what = f"disconnecting {target} from {network}"
-        return self.change(what, lambda w: endpoints.disconnect(w, network, target))
+        return self.change(
+            what,
+            lambda w: endpoints.disconnect(w, network, target),
+            "endpoint.disconnected",
+            f"{target} on {network}",
+        )
 
     def publish(
         self, target: str, requests: Sequence[PortRequest], network: str = ""
     ) -> tuple[PortMapping, ...]:
         """Publish ports of a connected sandbox while it runs; says which host ports were chosen."""
         what = f"publishing ports of {target}"
-        return self.change(what, lambda w: publishing.publish(w, target, requests, network))[1]
+        return self.change(
+            what, lambda w: publishing.publish(w, target, requests, network), "port.published", target
+        )[1]
 
     def unpublish(self, target: str, requests: Sequence[PortRequest] = ()) -> tuple[PortMapping, ...]:
         """Stop publishing ports, all of them when none is named."""
         what = f"unpublishing ports of {target}"
-        return self.change(what, lambda w: publishing.unpublish(w, target, requests))
+        return self.change(
+            what, lambda w: publishing.unpublish(w, target, requests), "port.unpublished", target
+        )
 
     # -- topologies ------------------------------------------------------------------------------------
 
@@ -347,7 +417,7 @@ class Engine:
         for what, actions, stage in halves:
             if actions:
                 try:
-                    self.change(what, partial(stage, plan=plan))
+                    self.change(what, partial(stage, plan=plan), "topology.changed", plan.topology)
                 finally:
                     total.steps += self.report.steps
                     total.notes += self.report.notes
